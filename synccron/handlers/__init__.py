@@ -1,0 +1,1 @@
+"""The ways to run things: shell commands and Python entry points."""

@@ -1,0 +1,59 @@
+"""What the worker knows of handlers: start an attempt, learn its end once.
+
+Handlers know neither stores nor schedules.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from synccron.model.job import Ending, Outcome
+from synccron.model.schedule import JsonText
+from synccron.model.time import Duration, Instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invocation:
+    """One attempt to be started, with all that its process gets.
+
+    Either `run` (text for /bin/sh, or an argument list) or `handler` is given. `steps` are results
+    of steps that earlier attempts completed; `remember` keeps a new one (the first stays; None: the
+    claim was lost) and may be called from any thread. `log` is the file for the whole output.
+    """
+
+    job_id: str
+    schedule_id: str | None
+    slot: Instant | None
+    attempt: int
+    fence: int
+    input: JsonText
+    run: str | tuple[str, ...] | None
+    handler: str | None
+    env: Mapping[str, str]
+    cwd: str | None
+    user: str | None
+    timeout: Duration | None
+    kill_after: Duration
+    log: str
+    steps: Mapping[str, JsonText] = field(default_factory=dict)
+    remember: Callable[[str, JsonText], JsonText | None] | None = None
+
+
+class Run(Protocol):
+    """One attempt under way; nothing of its process group outlives it."""
+
+    def stop(self, why: Ending) -> None:
+        """Ask it to end (TERM), and KILL it `kill_after` later; the first `why` stays."""
+
+
+class Handlers(Protocol):
+    """The ways to run things on this node."""
+
+    def start(self, invocation: Invocation, ended: Callable[[Outcome], None]) -> Run:
+        """Start an attempt, don't wait for it; `ended` is called once, from any thread.
+
+        Never raises for what the invocation asks: that is an outcome, too.
+        """
+
+    def close(self) -> None:
+        """End whatever still runs, with KILL, and wait until nothing of it is left."""

@@ -1,0 +1,281 @@
+"""A job and its attempts: the values, and the names of their states.
+
+What becomes of a job is decided in `admit.py` (may it start?) and `settle.py` (what follows an
+attempt's end?).
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from synccron.model.schedule import Definition, JsonText
+from synccron.model.time import Duration, Instant, slot_name
+
+State = Literal["scheduled", "queued", "running", "completed", "failed", "timed_out", "cancelled"]
+Kind = Literal["slot", "manual", "submit", "retry"]
+Ending = Literal["completed", "failed", "timed_out", "cancelled", "given_back", "lost"]
+Reason = Literal[
+    "misfire",
+    "overlap",
+    "paused",
+    "changed",
+    "unregistered",
+    "no_handler",
+    "dispatch_failed",
+    "expired",
+]
+STATES: tuple[State, ...] = get_args(State)
+SETTLED: frozenset[State] = frozenset({"completed", "failed", "timed_out", "cancelled"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One execution of a job by one node; `outcome` is None while it runs."""
+
+    attempt: int
+    node: str
+    fence: int
+    started_at: Instant
+    finished_at: Instant | None = None
+    outcome: Ending | None = None
+    exit_code: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One durable unit of work.
+
+    `id` is the key of law 1. `input` None means the input of its revision. `revision` is None while
+    it is an intention. `run_at` is its slot, or when a trigger or a waiting retry is to start;
+    `retry_delay` is what the retry waits, in case the wall clock jumps back. `needs` is what a node
+    must offer to run it; `alone`: no other attempt of its schedule may hold a claim beside it.
+    `lost` counts the attempts whose node died. `mod` is the store's mark of this version.
+    """
+
+    id: str
+    kind: Kind
+    schedule_id: str | None
+    state: State
+    run_at: Instant
+    created_at: Instant
+    needs: str
+    slot: Instant | None = None
+    key: str | None = None
+    retry_of: str | None = None
+    input: JsonText | None = None
+    revision: int | None = None
+    alone: bool = False
+    max_attempts: int = 1
+    attempts: tuple[Attempt, ...] = ()
+    lost: int = 0
+    retry_delay: Duration | None = None
+    session: str | None = None
+    finished_at: Instant | None = None
+    exit_code: int | None = None
+    error: str | None = None
+    result: JsonText | None = None
+    cancel_requested_at: Instant | None = None
+    mod: int = 0
+
+    @property
+    def intention(self) -> bool:
+        """Whether it is a slot's job that was written ahead and never claimed or queued."""
+        return self.state == "scheduled" and self.revision is None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has ended for good."""
+        return self.state in SETTLED
+
+    @property
+    def fence(self) -> int | None:
+        """The newest fencing token that was handed out for it."""
+        return self.attempts[-1].fence if self.attempts else None
+
+    @property
+    def node(self) -> str | None:
+        """The node that has, or had, its newest attempt."""
+        return self.attempts[-1].node if self.attempts else None
+
+    @property
+    def started_at(self) -> Instant | None:
+        """When its first attempt started."""
+        return self.attempts[0].started_at if self.attempts else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Miss:
+    """The record of consecutive slots that a rule passed over: first, last and how many.
+
+    `follows` is the slot before `first`: a store joins the entry to the one of the same reason that
+    ends there.
+    """
+
+    schedule_id: str
+    first: Instant
+    last: Instant
+    count: int
+    reason: Reason
+    recorded_at: Instant
+    follows: Instant | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """An entry in the list of what was given up; it points to a job or a miss."""
+
+    id: str
+    kind: Literal["dispatch", "job"]
+    schedule_id: str | None
+    slot: Instant | None
+    key: str | None
+    job_id: str | None
+    message: str
+    attempts: int
+    ts: Instant
+    node: str | None
+    epoch: int | None
+    needs: str
+    input: JsonText | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """The kept end of what a job's newest ended attempt wrote to stdout and stderr, in order."""
+
+    job_id: str
+    tail: bytes
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The stored result of one step of a job, which later attempts reuse."""
+
+    job_id: str
+    key: str
+    value: JsonText
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A job to be made at once (trigger, submit, retry), and what must hold for that.
+
+    `seen` is the schedule's mark as read (None: it has no schedule): it must still be registered so.
+    `idle`: refused while an earlier job of the schedule is queued, runs or waits for a retry.
+    `dead` is a dead letter that the job replaces, in the same transaction. `digest` is of the input:
+    the same key with another digest is the caller's conflict.
+    """
+
+    job: Job
+    digest: str
+    seen: int | None = None
+    idle: bool = False
+    dead: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The record of a key: it outlives its job. `state` is the job's newest known state."""
+
+    job_id: str
+    at: Instant
+    digest: str
+    state: State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A job that a node may start now, and what a decision on it looks at.
+
+    `definition` is that of its pinned revision, or the schedule's current one for an intention
+    (whose `version` and `seen` mark are then compared by the claim). None: nothing is left of its
+    schedule. `active`: the other jobs of its schedule that are queued, run or wait for a retry, in
+    order of their instants; read only where `job.alone` is so.
+    """
+
+    job: Job
+    definition: Definition | None
+    version: int | None = None
+    seen: int | None = None
+    active: tuple[Job, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What is to become of a candidate; void if it, its schedule or `active` has moved since.
+
+    Exactly one of: `job` without a miss: the record to write instead (queued, waiting anew,
+    cancelled); `miss`: the intention becomes this miss; neither: it is claimed.
+    """
+
+    candidate: Candidate
+    job: Job | None = None
+    miss: Miss | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """The right to one attempt: only the newest fence of a job settles it (law 5)."""
+
+    job: Job
+    definition: Definition
+    session: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an attempt ended, as its handler saw it (or the reaper: lost).
+
+    `permanent`: another attempt would end the same way. `tail` is the end of its output.
+    """
+
+    ending: Ending
+    exit_code: int | None = None
+    error: str | None = None
+    result: JsonText | None = None
+    tail: bytes = b""
+    truncated: bool = False
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What follows an attempt's end: the job's new record, and the one if a cancel was asked for.
+
+    Written only if `claim.fence` is still the job's newest; with `gone`, only if the claim's session
+    is still gone.
+    """
+
+    claim: Claim
+    job: Job
+    cancelled: Job
+    output: Output | None = None
+    dead: DeadLetter | None = None
+    gone: bool = False
+
+
+def slot_key(schedule_id: str, slot: Instant) -> str:
+    """Give the key of law 1: `{schedule}:{slot}`, the slot as `20261123T220000Z`."""
+    return f"{schedule_id}:{slot_name(slot)}"
+
+
+def short_id(*parts: object) -> str:
+    """Derive an opaque id of 12 characters from what identifies a thing."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
+def claimed(candidate: Candidate, node: str, session: str, fence: int, now: Instant) -> Job:
+    """Give the record of a candidate that was claimed with this fence: one more attempt runs."""
+    job = candidate.job
+    attempt = Attempt(attempt=len(job.attempts) + 1, node=node, fence=fence, started_at=now)
+    return replace(
+        job,
+        state="running",
+        revision=candidate.version if job.revision is None else job.revision,
+        attempts=(*job.attempts, attempt),
+        session=session,
+        retry_delay=None,
+    )

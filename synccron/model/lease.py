@@ -1,0 +1,88 @@
+"""Nodes, sessions and terms: who is there, and who leads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from synccron.model.time import Duration, Instant
+
+Counter = Literal[
+    "leader_changes",
+    "dispatch_submitted",
+    "dispatch_failed",
+    "dispatch_retried",
+    "dispatch_skipped",
+    "dispatch_dlq",
+    "trigger_submitted",
+    "trigger_failed",
+    "trigger_rejected",
+    "tick_errors",
+]
+COUNTERS: tuple[Counter, ...] = get_args(Counter)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One running `synccron run`, as it registered itself.
+
+    `offers` is what it can run: handlers by name, and `run` for shell commands; empty where it does
+    not work. `live` and `last_seen_at` are the store's knowledge, not the node's. `ticked_at` is
+    its last turn as leader.
+    """
+
+    id: str
+    session: str
+    host: str
+    pid: int
+    version: str
+    started_at: Instant
+    tzdata: str
+    concurrency: int
+    offers: frozenset[str] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    running: int = 0
+    counters: Mapping[str, int] = field(default_factory=dict)
+    ticked_at: Instant | None = None
+    last_seen_at: Instant | None = None
+    live: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One start of a node, known to the store until it ends or its lease does. `ttl` in ms."""
+
+    node: str
+    id: str
+    ttl: Duration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One leadership. `epoch` only ever grows; every write under the term carries it (law 4).
+
+    `until` is when the lease runs out unless it is renewed, in ms of the clock's monotonic time;
+    `ttl` is the lease's length.
+    """
+
+    node: str
+    session: str
+    epoch: int
+    ttl: Duration
+    until: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """The store at a glance: numbers of records, and the counters of nodes that have ended."""
+
+    schedules: int = 0
+    paused: int = 0
+    scheduled: int = 0
+    queued: int = 0
+    running: int = 0
+    dead_letters: int = 0
+    dead_letters_trimmed: int = 0
+    overdue: int = 0
+    oldest_due_at: Instant | None = None
+    counters: Mapping[str, int] = field(default_factory=dict)
+    last_tick_at: Instant | None = None

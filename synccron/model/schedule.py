@@ -1,0 +1,154 @@
+"""A schedule: what its owner defined, and where its cursor stands.
+
+Values only. What a change of a definition does is decided in `change.py`, which slots are dispatched
+in `plan.py`, and whether a definition is acceptable in `definition.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
+
+from synccron.model.time import MINUTE, SECOND, Duration, Instant
+
+JsonText: TypeAlias = str  # a JSON value in canonical form: sorted keys, no spaces, ASCII
+
+Misfire = Literal["skip", "catch_up_one", "catch_up_all"]
+Overlap = Literal["allow", "skip"]
+Backoff = Literal["fixed", "exponential"]
+OnLost = Literal["rerun", "fail"]
+MISFIRES: tuple[str, ...] = get_args(Misfire)
+OVERLAPS: tuple[str, ...] = get_args(Overlap)
+BACKOFFS: tuple[str, ...] = get_args(Backoff)
+ON_LOST: tuple[str, ...] = get_args(OnLost)
+
+SHELL = "run"  # what a node must offer for a schedule that has `run`; no handler has this name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """When an attempt that ended badly is followed by another. Delays in ms."""
+
+    max_attempts: int = 1
+    backoff: Backoff = "fixed"
+    delay: Duration = SECOND
+    max_delay: Duration = 10 * MINUTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What a schedule's owner wrote; equal definitions are the same revision.
+
+    `run` (text for /bin/sh, or an argument list) and `handler` exclude each other. Durations are in
+    ms, `input` is canonical JSON.
+    """
+
+    id: str
+    cron: str
+    tz: str = "UTC"
+    run: str | tuple[str, ...] | None = None
+    handler: str | None = None
+    input: JsonText = "null"
+    misfire: Misfire = "skip"
+    max_catch_up_runs: int = 100
+    misfire_grace: Duration = 60 * SECOND
+    overlap: Overlap = "allow"
+    timeout: Duration | None = None
+    kill_after: Duration = 10 * SECOND
+    retry: Retry = field(default_factory=Retry)
+    on_lost: OnLost = "rerun"
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    user: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    strict_handlers: bool = True
+    max_dispatch_failures: int = 5
+    enabled: bool = True
+
+    @property
+    def needs(self) -> str:
+        """What a node must offer to run it: `run`, or the handler's name."""
+        return SHELL if self.handler is None else self.handler
+
+    @property
+    def alone(self) -> bool:
+        """Whether no two attempts of it may hold a claim at once."""
+        return self.overlap != "allow"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """Where the dispatch of a schedule stands: every slot before `next` has its record.
+
+    `decided_until` is stored and never computed from `next`, as the cron may have changed.
+    `failures` counts failed dispatches in a row; `retry_at` is when the next is tried. `mod` is the
+    store's mark of this version: a write that compares it is refused when the cursor has moved.
+    """
+
+    next: Instant
+    decided_until: Instant
+    history_from: Instant
+    failures: int = 0
+    retry_at: Instant | None = None
+    last_slot: Instant | None = None
+    last_error: str | None = None
+    mod: int = 0
+
+    @property
+    def due_at(self) -> Instant:
+        """When the leader has to look at it, unless the schedule is paused."""
+        return self.next if self.retry_at is None else max(self.next, self.retry_at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """A registered schedule as the store has it.
+
+    `version` is the number of its newest revision, `mod` the store's mark of this record (it also
+    grows with `paused`), `ahead` the earliest slot that is written ahead and still an intention.
+    """
+
+    definition: Definition
+    version: int
+    created_at: Instant
+    updated_at: Instant
+    cursor: Cursor
+    paused: bool = False
+    paused_until: Instant | None = None
+    pause_reason: str | None = None
+    ahead: Instant | None = None
+    mod: int = 0
+
+    @property
+    def id(self) -> str:
+        """The schedule's id."""
+        return self.definition.id
+
+    @property
+    def next_run_at(self) -> Instant | None:
+        """The earliest slot that is still to run; None while paused."""
+        if self.paused:
+            return None
+        return self.cursor.next if self.ahead is None else min(self.cursor.next, self.ahead)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tombstone:
+    """What stays for good of a removed schedule, so that no slot of it is run again (law 1)."""
+
+    id: str
+    version: int
+    decided_until: Instant
+    mod: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One definition of a schedule: since when, by whom, its first cursor, with which zone data."""
+
+    schedule_id: str
+    version: int
+    definition: Definition
+    at: Instant
+    by: str
+    cursor: Instant
+    tzdata: str

@@ -1,0 +1,230 @@
+"""The store as the rest of the house sees it: reads, and writes that hold only if what was read
+still stands.
+
+No rule lives here. A backend compares and writes what a plan, an admission or a settlement says; it
+knows no cron, misfire, overlap or retry. `now` is an argument wherever wall-clock time matters;
+leases take none, as their time is the store's own. Batches answer item by item: one refused item
+does not undo its neighbours, and a refusal is an answer, not an error. Everything that a verb that
+writes has returned is durable (law 7).
+
+Every verb may raise StoreError or one of its subclasses; after one the outcome of a write is unknown
+to the caller unless the class says otherwise (StoreFull, StoreReadonly: nothing was written), and
+reading back by key or token settles it. All methods may be called from several threads.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Generic, Protocol, Self, TypeVar
+
+from synccron.model.change import Change
+from synccron.model.job import (
+    Admission,
+    Candidate,
+    Claim,
+    DeadLetter,
+    Job,
+    Miss,
+    Order,
+    Output,
+    Receipt,
+    Settlement,
+    State,
+    Step,
+)
+from synccron.model.lease import Counter, Node, Session, Term, Totals
+from synccron.model.plan import Due, Plan
+from synccron.model.schedule import JsonText, Revision, Schedule, Tombstone
+from synccron.model.time import Duration, Instant
+
+R = TypeVar(
+    "R",
+    Schedule,
+    Tombstone,
+    Due,
+    Revision,
+    Job,
+    Output,
+    Step,
+    Receipt,
+    Miss,
+    DeadLetter,
+    Node,
+    Term,
+    Totals,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Which records a read is for; every condition that is given must hold.
+
+    `ids`: of schedules (also for Due and Tombstone), jobs (also for Output, Step and Receipt), dead
+    letters, nodes. `schedule`: records that belong to it. `pattern`: a shell glob on the schedule's
+    id. `labels`: all of these, on the schedule. `states`: of jobs. `since`: created, recorded or
+    made at or after it. `paused_until`: schedules whose pause ends at or before it. `overdue`: for
+    Totals, what is due before it counts as overdue.
+    """
+
+    ids: Sequence[str] | None = None
+    schedule: str | None = None
+    pattern: str | None = None
+    labels: Mapping[str, str] | None = None
+    states: Sequence[State] | None = None
+    since: Instant | None = None
+    paused_until: Instant | None = None
+    overdue: Instant | None = None
+
+
+EVERYTHING = Where()
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[R]):
+    """Some records, and the mark to read on from (None: that was all).
+
+    Schedules and nodes come by id; jobs, misses, dead letters and revisions newest first.
+    """
+
+    items: tuple[R, ...]
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What retention keeps: settled jobs since `horizon`, at most `most` and at least `least` (the
+    newest) of a schedule; keys since `keys`; `dead` letters, `dead_each` of one schedule.
+    """
+
+    horizon: Instant
+    keys: Instant
+    most: int = 1000
+    least: int = 20
+    dead: int = 5000
+    dead_each: int = 100
+
+
+class Store(Protocol):
+    """A durable store of schedules, jobs and nodes; a context manager that closes it."""
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it; sessions that have not left end as if their process had died."""
+
+    def close(self) -> None:
+        """Close it, like leaving its context."""
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed`, from any thread, whenever something may have changed, until closed.
+
+        Changes by other processes come within milliseconds; a node that dies is a change.
+        """
+
+    # Reads: each call is one consistent view.
+
+    def read(
+        self, kind: type[R], where: Where = EVERYTHING, after: str | None = None, limit: int = 500
+    ) -> Page[R]:
+        """Read a page of any record. A Term is the current one (none: nobody leads)."""
+
+    def due(self, until: Instant, overdue: Instant, limit: int) -> Sequence[Due]:
+        """Schedules that are not paused and due by `until`, or have an intention before `overdue`.
+
+        The longest due first.
+        """
+
+    def waiting(self, offers: frozenset[str], until: Instant, limit: int) -> Sequence[Candidate]:
+        """Jobs that may start by `until` and need only what is offered, earliest first.
+
+        Of a schedule whose jobs run alone, the first queued or retrying one, its intentions, and no
+        more. Also retries whose instant is further ahead than their delay (the clock jumped back).
+        """
+
+    def needs(self) -> frozenset[str]:
+        """What the schedules and the unsettled jobs need: `run`, and names of handlers."""
+
+    def lost(self, limit: int) -> Sequence[Claim]:
+        """Claims whose session has ended or let its lease run out."""
+
+    def cancelling(self, at: Session) -> Sequence[str]:
+        """Ids of the jobs that this session runs and somebody asked to cancel."""
+
+    # Writes.
+
+    def apply(self, changes: Sequence[Change]) -> bool:
+        """Write all changes in one transaction, or none: False, as one does not stand as read."""
+
+    def dispatch(self, term: Term, plans: Sequence[Plan]) -> Sequence[bool]:
+        """Write each plan whole or not at all (law 3). False: its cursor has moved, or the wall
+        clock, read again, is further than the lease from the instant that it was decided for.
+
+        Raises StaleTerm: the term is over, nothing was written (law 4).
+        """
+
+    def enqueue(self, order: Order, keep: Instant) -> Receipt | None:
+        """Make the job, or give the receipt of the first one of its key (job id) since `keep`.
+
+        The receipt of a new job has the order's own `created_at` and digest. None: refused, as the
+        schedule, the dead letter or the idleness that the order asks for is not there.
+        """
+
+    def claim(
+        self, at: Session, admissions: Sequence[Admission], now: Instant
+    ) -> Sequence[Claim | None]:
+        """Do what each admission says; a claim gets a new fence (law 5).
+
+        None: it was not a claim, or something has moved. Raises SessionLost: nothing was written.
+        """
+
+    def settle(self, settlements: Sequence[Settlement], now: Instant) -> Sequence[Job | None]:
+        """Write what follows each attempt's end; the record as written. None: a newer fence has the
+        job, or (with `gone`) its session lives.
+        """
+
+    def remember(self, claim: Claim, key: str, value: JsonText) -> JsonText | None:
+        """Keep a step's result; the first one stays, and is given. None: a newer fence has the job."""
+
+    def cancel(self, job_id: str, now: Instant) -> Job | None:
+        """Ask a job to end; one that has not started ends here. Its record; None: no such job."""
+
+    def discard(self, dead: Sequence[str]) -> int:
+        """Remove dead letters by id; how many there were."""
+
+    def prune(self, term: Term, limits: Limits, after: str | None) -> str | None:
+        """Remove a bounded piece of what is older than the limits, never what is unsettled.
+
+        Moves a schedule's `history_from` in the same transaction. Gives where to go on (None: the
+        round is done). Raises StaleTerm.
+        """
+
+    def tally(self, counts: Mapping[Counter, int]) -> None:
+        """Add to the counters of what no node did."""
+
+    # Nodes. The time of leases is the store's.
+
+    def join(self, node: Node, ttl: Duration) -> Session:
+        """Register a node; `node.session` is its session. Takes over a registration of the same id
+        whose process is provably gone. Raises IdTaken: it may be alive; try again later.
+        """
+
+    def renew(self, at: Session) -> None:
+        """Keep node and claims; waits for no other write. Raises SessionLost."""
+
+    def report(self, at: Session, node: Node) -> None:
+        """Replace the node's record (offers, counters, running). Raises SessionLost."""
+
+    def leave(self, at: Session) -> None:
+        """End the session now, for the others' sake; its claims are lost."""
+
+    def campaign(self, at: Session, ttl: Duration) -> Term | None:
+        """Take the lead, or keep it with a new `until`; None: another has it."""
+
+    def resign(self, term: Term) -> None:
+        """Hand over at once."""
