@@ -1,31 +1,244 @@
 """Decide what a command does to a schedule: register, pause, resume, unregister."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from synccron.model.job import Job, Miss
-from synccron.model.schedule import Revision, Schedule, Tombstone
+from synccron.model.cron import CronError, Timetable, timetable
+from synccron.model.job import Job, Miss, Reason
+from synccron.model.miss import missed
+from synccron.model.plan import Due
+from synccron.model.schedule import Cursor, Definition, Revision, Schedule, Tombstone
+from synccron.model.time import SECOND, Duration, Instant
+
+# How late an intention may be and still be started by a node: the default lease. A leader's own may
+# differ; then an intention is decided sooner or later than a node would, but never twice, as every
+# write compares it.
+WINDOW: Duration = 5 * SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What becomes of one schedule, if it stands as read; several are applied all or none.
 
-    `seen` is the mark of the schedule or tombstone as read (None: there was neither). Where
-    `moves` is so, the cursor in `schedule` is written, and compared with its own mark as read;
-    otherwise the stored cursor stays. `withdrawn` are intentions to delete, `queued` those that
-    become queued (the new records), `dropped` those that a miss replaces: all compared as read.
-    `tombstone` instead of `schedule` removes it and, with `error`, cancels its jobs that have not
-    started. Intentions that stay have no revision yet: they follow what the schedule now needs.
+    `seen` is the mark of the schedule or tombstone as read (None: there was neither). `cursor_seen`
+    is the mark of its cursor as read, where the change moves or ends it; None: the stored cursor
+    stays (or there was none, and `schedule.cursor` is the first). `withdrawn` are intentions to
+    delete, `queued` those that become queued (the new records), `dropped` those that a miss
+    replaces: all compared as read. `tombstone` instead of `schedule` removes it and, with `error`,
+    cancels its jobs that have not started. Intentions that stay have no revision yet: they follow
+    what the schedule now needs.
     """
 
     id: str
     seen: int | None
+    cursor_seen: int | None = None
     schedule: Schedule | None = None
     tombstone: Tombstone | None = None
     revision: Revision | None = None
-    moves: bool = True
     withdrawn: tuple[Job, ...] = ()
     queued: tuple[Job, ...] = ()
     dropped: tuple[Job, ...] = ()
     misses: tuple[Miss, ...] = ()
     error: str | None = None
+
+
+def register(
+    old: Due | Tombstone | None, definition: Definition, now: Instant, by: str, tzdata: str
+) -> Change | None:
+    """Decide what registering a definition changes; None: it stands so already.
+
+    The cursor is recalculated only if the cron or the zone changes; `enabled` pauses or resumes
+    only where it changes. Raises CronError where the definition's cron or zone cannot be read.
+    """
+    if isinstance(old, Due):
+        return _updated(old, definition, now, by, tzdata)
+    start = now if old is None else max(now, old.decided_until)
+    first = _table(definition).next(start)
+    schedule = Schedule(
+        definition=definition,
+        version=1 if old is None else old.version + 1,
+        created_at=now,
+        updated_at=now,
+        cursor=Cursor(next=first, decided_until=start, history_from=now),
+        paused=not definition.enabled,
+    )
+    return Change(
+        id=definition.id,
+        seen=None if old is None else old.mod,
+        schedule=schedule,
+        revision=_revision(schedule, now, by, tzdata),
+    )
+
+
+def pause(old: Due, now: Instant, until: Instant | None, reason: str | None) -> Change | None:
+    """Decide a pause, which is a take-back; None: it is paused just so already."""
+    schedule = old.schedule
+    if schedule.paused and (schedule.paused_until, schedule.pause_reason) == (until, reason):
+        return None
+    paused = replace(schedule, paused=True, paused_until=until, pause_reason=reason, updated_at=now)
+    return _change(old, paused, _take_back(old, now, "paused"))
+
+
+def resume(old: Due, now: Instant) -> Change | None:
+    """Decide to go on with the first slot after now; None: it is not paused.
+
+    A cursor that is already after now is kept; the slots that are leapt are misses (`paused`).
+    """
+    if not old.schedule.paused:
+        return None
+    resumed = _running(old.schedule, now)
+    step = _Step(cursor=old.schedule.cursor)
+    if old.schedule.cursor.next <= now:
+        step = _leap(step, old, _table(old.schedule.definition), now, "paused")
+    return _change(old, resumed, step)
+
+
+def unregister(old: Due, now: Instant) -> Change:
+    """Decide a removal: a take-back, misses for what is due, and a tombstone (law 1)."""
+    schedule = old.schedule
+    step = _take_back(old, now, "unregistered")
+    due = _passed(old, step.cursor.next, now, "unregistered", now)
+    return Change(
+        id=schedule.id,
+        seen=schedule.mod,
+        cursor_seen=schedule.cursor.mod,
+        tombstone=Tombstone(
+            id=schedule.id,
+            version=schedule.version,
+            decided_until=max(now, step.cursor.decided_until),
+        ),
+        withdrawn=step.withdrawn,
+        queued=step.queued,
+        dropped=step.dropped,
+        misses=(*step.misses, *due),
+        error="unregistered",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """Where the cursor goes, and what becomes of the slots on its way."""
+
+    cursor: Cursor
+    withdrawn: tuple[Job, ...] = ()
+    queued: tuple[Job, ...] = ()
+    dropped: tuple[Job, ...] = ()
+    misses: tuple[Miss, ...] = ()
+
+
+def _updated(old: Due, definition: Definition, now: Instant, by: str, tzdata: str) -> Change | None:
+    before = old.schedule.definition
+    if definition == before:
+        return None
+    schedule = replace(
+        old.schedule, definition=definition, version=old.schedule.version + 1, updated_at=now
+    )
+    pausing = before.enabled and not definition.enabled and not schedule.paused
+    resuming = definition.enabled and not before.enabled and schedule.paused
+    reason: Reason = "paused" if old.schedule.paused else "changed"
+    step = _Step(cursor=old.schedule.cursor)
+    if _rhythm(definition) != _rhythm(before):
+        step = _leap(_take_back(old, now, reason), old, _table(definition), now, reason)
+    elif pausing:
+        step = _take_back(old, now, "paused")
+    elif resuming and old.schedule.cursor.next <= now:
+        step = _leap(step, old, _table(definition), now, "paused")
+    if pausing:
+        schedule = replace(schedule, paused=True)
+    elif resuming:
+        schedule = _running(schedule, now)
+    change = _change(old, schedule, step)
+    moved = replace(schedule, cursor=step.cursor)
+    return replace(change, revision=_revision(moved, now, by, tzdata))
+
+
+def _change(old: Due, schedule: Schedule, step: _Step) -> Change:
+    moves = step.cursor != old.schedule.cursor
+    return Change(
+        id=schedule.id,
+        seen=old.schedule.mod,
+        cursor_seen=old.schedule.cursor.mod if moves else None,
+        schedule=replace(schedule, cursor=step.cursor),
+        withdrawn=step.withdrawn,
+        queued=step.queued,
+        dropped=step.dropped,
+        misses=step.misses,
+    )
+
+
+def _take_back(old: Due, now: Instant, reason: Reason) -> _Step:
+    """Leave no intention: those after now go, and the cursor with them; the others are decided."""
+    schedule, cursor = old.schedule, old.schedule.cursor
+    window = min(WINDOW, schedule.definition.misfire_grace)
+    withdrawn = tuple(job for job in old.intentions if job.run_at > now)
+    present = [job for job in old.intentions if job.run_at <= now]
+    dropped = tuple(job for job in present if now - job.run_at > window)
+    queued = tuple(
+        replace(job, state="queued", revision=schedule.version)
+        for job in present
+        if now - job.run_at <= window
+    )
+    misses = tuple(
+        miss for job in dropped for miss in _passed(old, job.run_at, job.run_at, reason, now)
+    )
+    if withdrawn:
+        first = min(job.run_at for job in withdrawn)
+        cursor = replace(
+            cursor,
+            next=min(cursor.next, first),
+            decided_until=min(cursor.decided_until, first - SECOND),
+        )
+    return _Step(cursor=cursor, withdrawn=withdrawn, queued=queued, dropped=dropped, misses=misses)
+
+
+def _leap(step: _Step, old: Due, table: Timetable, now: Instant, reason: Reason) -> _Step:
+    """Set the cursor to the first slot after now and what is decided; record what it leaps."""
+    start = max(now, step.cursor.decided_until)
+    leapt = _passed(old, step.cursor.next, start, reason, now)
+    cursor = replace(
+        step.cursor,
+        next=table.next(start),
+        decided_until=start,
+        failures=0,
+        retry_at=None,
+        last_error=None,
+    )
+    return replace(step, cursor=cursor, misses=(*step.misses, *leapt))
+
+
+def _passed(
+    old: Due, first: Instant, last: Instant, reason: Reason, now: Instant
+) -> tuple[Miss, ...]:
+    """Record the slots of the old cron from `first` to `last` that have no record.
+
+    Where its cron cannot be read any more (a zone that was dropped) nobody can tell them: none.
+    """
+    try:
+        table = _table(old.schedule.definition)
+    except CronError:
+        return ()
+    return missed(table, old.schedule.id, first, last, besides=old.taken, reason=reason, now=now)
+
+
+def _running(schedule: Schedule, now: Instant) -> Schedule:
+    return replace(schedule, paused=False, paused_until=None, pause_reason=None, updated_at=now)
+
+
+def _revision(schedule: Schedule, now: Instant, by: str, tzdata: str) -> Revision:
+    return Revision(
+        schedule_id=schedule.id,
+        version=schedule.version,
+        definition=schedule.definition,
+        at=now,
+        by=by,
+        cursor=schedule.cursor.next,
+        tzdata=tzdata,
+    )
+
+
+def _rhythm(definition: Definition) -> tuple[str, str]:
+    """Give what decides the slots; white space and letter case in a cron do not."""
+    return " ".join(definition.cron.split()).upper(), definition.tz
+
+
+def _table(definition: Definition) -> Timetable:
+    return timetable(definition.cron, definition.tz, definition.id)

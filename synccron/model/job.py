@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from synccron.model.schedule import Definition, JsonText
+from synccron.model.schedule import Definition, JsonText, Retry
 from synccron.model.time import Duration, Instant, slot_name
 
 State = Literal["scheduled", "queued", "running", "completed", "failed", "timed_out", "cancelled"]
@@ -50,7 +50,9 @@ class Job:
     it is an intention. `run_at` is its slot, or when a trigger or a waiting retry is to start;
     `retry_delay` is what the retry waits, in case the wall clock jumps back. `needs` is what a node
     must offer to run it; `alone`: no other attempt of its schedule may hold a claim beside it.
-    `lost` counts the attempts whose node died. `mod` is the store's mark of this version.
+    `lateness` is how long after `run_at` its first attempt started. `lost` counts the attempts
+    whose node died. A job without a schedule has revision 0. `mod` is the store's mark of this
+    version.
     """
 
     id: str
@@ -69,6 +71,7 @@ class Job:
     max_attempts: int = 1
     attempts: tuple[Attempt, ...] = ()
     lost: int = 0
+    lateness: Duration | None = None
     retry_delay: Duration | None = None
     session: str | None = None
     finished_at: Instant | None = None
@@ -81,7 +84,7 @@ class Job:
     @property
     def intention(self) -> bool:
         """Whether it is a slot's job that was written ahead and never claimed or queued."""
-        return self.state == "scheduled" and self.revision is None
+        return self.kind == "slot" and self.state == "scheduled" and self.revision is None
 
     @property
     def settled(self) -> bool:
@@ -162,10 +165,10 @@ class Step:
 class Order:
     """A job to be made at once (trigger, submit, retry), and what must hold for that.
 
-    `seen` is the schedule's mark as read (None: it has no schedule): it must still be registered so.
+    `seen` is the schedule's mark as read (None: it has no schedule): it must still stand so.
     `idle`: refused while an earlier job of the schedule is queued, runs or waits for a retry.
-    `dead` is a dead letter that the job replaces, in the same transaction. `digest` is of the input:
-    the same key with another digest is the caller's conflict.
+    `dead` is a dead letter that the job replaces, in the same transaction. `digest` is of the
+    input: the same key with another digest is the caller's conflict.
     """
 
     job: Job
@@ -245,8 +248,8 @@ class Outcome:
 class Settlement:
     """What follows an attempt's end: the job's new record, and the one if a cancel was asked for.
 
-    Written only if `claim.fence` is still the job's newest; with `gone`, only if the claim's session
-    is still gone.
+    Written only if `claim.fence` is still the job's newest; with `gone`, only if the claim's
+    session is still gone.
     """
 
     claim: Claim
@@ -277,5 +280,16 @@ def claimed(candidate: Candidate, node: str, session: str, fence: int, now: Inst
         revision=candidate.version if job.revision is None else job.revision,
         attempts=(*job.attempts, attempt),
         session=session,
+        lateness=job.lateness if job.attempts else max(0, now - job.run_at),
         retry_delay=None,
+    )
+
+
+def bare(job: Job) -> Definition:
+    """Give the definition that a job without a schedule runs: its handler, and every default."""
+    return Definition(
+        id=job.needs,
+        cron="@every 1h",
+        handler=job.needs,
+        retry=Retry(max_attempts=job.max_attempts),
     )

@@ -73,7 +73,10 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """The store at a glance: numbers of records, and the counters of nodes that have ended."""
+    """The store at a glance: numbers of records, and the counters of nodes that have ended.
+
+    `horizon` is the furthest that retention has been asked to prune to.
+    """
 
     schedules: int = 0
     paused: int = 0
@@ -86,3 +89,4 @@ class Totals:
     oldest_due_at: Instant | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
     last_tick_at: Instant | None = None
+    horizon: Instant | None = None

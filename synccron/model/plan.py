@@ -4,11 +4,19 @@ Owner of laws 1 to 3 on the deciding side. Overlap, retries and endings are `adm
 `settle.py`'s; what a change of the definition does to slots is `change.py`'s.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 
-from synccron.model.job import DeadLetter, Job, Miss
-from synccron.model.schedule import Cursor, Schedule
-from synccron.model.time import Instant
+from synccron.model.cron import CronError, Timetable, timetable
+from synccron.model.job import DeadLetter, Job, Miss, Reason, short_id, slot_key
+from synccron.model.lease import Term
+from synccron.model.miss import missed
+from synccron.model.schedule import Cursor, Definition, Schedule
+from synccron.model.time import MINUTE, SECOND, Duration, Instant
+
+PIECE = 500  # jobs of one dispatch; a longer catch-up is several (law 3)
+DEAD_EACH = 100  # dead letters of one schedule that was given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +50,282 @@ class Plan:
     dropped: tuple[Job, ...] = ()
     misses: tuple[Miss, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
+
+
+def plan(
+    due: Due,
+    now: Instant,
+    term: Term,
+    offered: AbstractSet[str],
+    *,
+    ahead: Duration = 0,
+    piece: int = PIECE,
+) -> Plan | None:
+    """Decide each slot up to `now + ahead`; None: there is nothing to decide.
+
+    `offered` is what live nodes can run. Slots up to now follow the misfire rule and need a node
+    that offers them; slots ahead are written as intentions, as what can only be known at their
+    instant is judged there. At most about `piece` jobs are written: a longer catch-up goes on with
+    the next dispatch. The cost grows with the jobs, never with the length of an outage.
+    """
+    schedule, cursor = due.schedule, due.schedule.cursor
+    if cursor.retry_at is not None and now < cursor.retry_at:
+        return None
+    try:
+        table = timetable(schedule.definition.cron, schedule.definition.tz, schedule.id)
+    except CronError as error:
+        return _unreadable(due, now, term, str(error))
+    split = _split(due, table, now, min(term.ttl, schedule.definition.misfire_grace))
+    if not split.overdue and cursor.next > now + ahead:
+        return None
+    if split.wanted and schedule.definition.needs not in offered:
+        return _not_offered(due, table, split, now, term)
+    return _dispatched(due, table, split, now, ahead, piece)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Split:
+    """The slots up to now, by the misfire rule: what is to run, and what was passed over.
+
+    `cut`: a due slot runs if it is not before this. `runs` are those from the cursor on, oldest
+    first; `overdue` are the intentions that met no node in their window. `window` is how late a
+    slot may be and still be judged by a node.
+    """
+
+    cut: Instant
+    runs: tuple[Instant, ...]
+    overdue: tuple[Job, ...]
+    window: Duration
+
+    @property
+    def kept(self) -> tuple[Job, ...]:
+        return tuple(job for job in self.overdue if job.run_at >= self.cut)
+
+    @property
+    def dropped(self) -> tuple[Job, ...]:
+        return tuple(job for job in self.overdue if job.run_at < self.cut)
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self.runs or self.kept)
+
+
+def _split(due: Due, table: Timetable, now: Instant, window: Duration) -> _Split:
+    cursor = due.schedule.cursor
+    overdue = tuple(job for job in due.intentions if job.run_at < now - window)
+    floor = min([cursor.next, *(job.run_at for job in overdue)])
+    cut = _cut(table, due.schedule.definition, floor, now)
+    slots = _slots(table, max(cut, cursor.next), now)
+    runs = tuple(slot for slot in slots if slot not in due.taken)
+    return _Split(cut=cut, runs=runs, overdue=overdue, window=window)
+
+
+def _cut(table: Timetable, definition: Definition, floor: Instant, now: Instant) -> Instant:
+    """Find the oldest due slot that the misfire rule runs; after now: none.
+
+    `floor` ends the search. Slots are counted by arithmetic, whether or not they have a record.
+    """
+    newest = table.previous(now)
+    if newest is None or newest < floor:
+        return now + 1
+    match definition.misfire:
+        case "skip":
+            return newest if now - newest <= definition.misfire_grace else now + 1
+        case "catch_up_one":
+            return newest
+        case "catch_up_all":
+            oldest = newest
+            for _ in range(definition.max_catch_up_runs - 1):
+                before = table.previous(oldest - 1)
+                if before is None or before < floor:
+                    break
+                oldest = before
+            return oldest
+
+
+def _slots(table: Timetable, first: Instant, last: Instant) -> Iterator[Instant]:
+    slot = table.next(first - 1)
+    while slot <= last:
+        yield slot
+        slot = table.next(slot)
+
+
+def _dispatched(
+    due: Due, table: Timetable, split: _Split, now: Instant, ahead: Duration, piece: int
+) -> Plan:
+    schedule, cursor = due.schedule, due.schedule.cursor
+    # Never one slot alone in the last piece: as the only one it would be judged as being on time.
+    runs = split.runs if len(split.runs) <= piece + 1 else split.runs[:piece]
+    catch_up = len(split.runs) > 1 or any(slot < now - split.window for slot in split.runs)
+    jobs = [_job(schedule, slot, now, queued=catch_up) for slot in runs]
+    if len(runs) < len(split.runs):
+        passed = runs[-1]
+    else:
+        coming = _slots(table, max(cursor.next, now + 1), now + ahead)
+        intentions = [slot for slot, _ in zip(coming, range(piece), strict=False)]
+        jobs += [_job(schedule, slot, now) for slot in intentions if slot not in due.taken]
+        passed = max([now, *intentions[-1:]]) if len(intentions) == piece else now + ahead
+    return Plan(
+        schedule_id=schedule.id,
+        seen=cursor.mod,
+        at=now,
+        cursor=_moved(cursor, table, passed, [job.run_at for job in jobs]),
+        jobs=tuple(jobs),
+        queued=tuple(_queued(job, schedule) for job in split.kept),
+        dropped=split.dropped,
+        misses=_misfires(due, table, split, now),
+    )
+
+
+def _not_offered(due: Due, table: Timetable, split: _Split, now: Instant, term: Term) -> Plan:
+    definition = due.schedule.definition
+    if not definition.strict_handlers:
+        return _passed_over(due, table, split, now, "no_handler")
+    failures = due.schedule.cursor.failures + 1
+    message = f"no live node offers {definition.needs!r}"
+    if failures < definition.max_dispatch_failures:
+        return _failed(due, now, failures, message)
+    return _given_up(due, table, split, now, term, failures, message)
+
+
+def _passed_over(
+    due: Due,
+    table: Timetable,
+    split: _Split,
+    now: Instant,
+    reason: Reason,
+    dead: tuple[DeadLetter, ...] = (),
+) -> Plan:
+    """Make misses of what would have run."""
+    schedule = due.schedule
+    wanted = [*(job.run_at for job in split.kept), *split.runs]
+    return Plan(
+        schedule_id=schedule.id,
+        seen=schedule.cursor.mod,
+        at=now,
+        cursor=_moved(schedule.cursor, table, now, []),
+        dropped=split.overdue,
+        misses=(*_misfires(due, table, split, now), *_each(due, table, wanted, reason, now)),
+        dead=dead,
+    )
+
+
+def _given_up(
+    due: Due,
+    table: Timetable,
+    split: _Split,
+    now: Instant,
+    term: Term,
+    failures: int,
+    message: str,
+) -> Plan:
+    wanted = sorted([*(job.run_at for job in split.kept), *split.runs])[-DEAD_EACH:]
+    dead = tuple(_letter(due.schedule, slot, now, term, failures, message) for slot in wanted)
+    given_up = _passed_over(due, table, split, now, "dispatch_failed", dead)
+    return replace(given_up, cursor=replace(given_up.cursor, last_error=message))
+
+
+def _failed(due: Due, now: Instant, failures: int, message: str) -> Plan:
+    cursor = replace(
+        due.schedule.cursor,
+        failures=failures,
+        retry_at=now + min(SECOND * 2 ** (failures - 1), 30 * SECOND),
+        last_error=message,
+    )
+    return Plan(schedule_id=due.schedule.id, seen=due.schedule.cursor.mod, at=now, cursor=cursor)
+
+
+def _unreadable(due: Due, now: Instant, term: Term, message: str) -> Plan:
+    """Give up at once what cannot pass by waiting; look again each minute, as an upgrade may help.
+
+    The cursor stays: without its cron nobody can tell which slots it would pass.
+    """
+    failures = due.schedule.cursor.failures + 1
+    tried = _failed(due, now, failures, message)
+    first = _letter(due.schedule, due.schedule.cursor.next, now, term, failures, message)
+    return replace(
+        tried,
+        cursor=replace(tried.cursor, retry_at=now + MINUTE),
+        dead=(first,) if failures == 1 else (),
+    )
+
+
+def _moved(cursor: Cursor, table: Timetable, passed: Instant, ran: Iterable[Instant]) -> Cursor:
+    """Move a cursor past `passed`, never back; what was dispatched ends a row of failures."""
+    next_slot = max(cursor.next, table.next(passed))
+    before = table.previous(next_slot - 1)
+    return replace(
+        cursor,
+        next=next_slot,
+        decided_until=max(cursor.decided_until, before or 0),
+        failures=0,
+        retry_at=None,
+        last_slot=max(ran, default=cursor.last_slot),
+        last_error=None,
+    )
+
+
+def _misfires(due: Due, table: Timetable, split: _Split, now: Instant) -> tuple[Miss, ...]:
+    """Record what the misfire rule passed over: due slots up to the cut, overdue intentions."""
+    schedule = due.schedule
+    passed = missed(
+        table,
+        schedule.id,
+        schedule.cursor.next,
+        min(split.cut - 1, now),
+        besides=due.taken,
+        reason="misfire",
+        now=now,
+    )
+    return (*_each(due, table, [job.run_at for job in split.dropped], "misfire", now), *passed)
+
+
+def _each(
+    due: Due, table: Timetable, slots: Iterable[Instant], reason: Reason, now: Instant
+) -> tuple[Miss, ...]:
+    """Record slots one by one; the store joins those that follow each other."""
+    schedule_id = due.schedule.id
+    return tuple(
+        miss
+        for slot in sorted(slots)
+        for miss in missed(table, schedule_id, slot, slot, besides=(), reason=reason, now=now)
+    )
+
+
+def _job(schedule: Schedule, slot: Instant, now: Instant, *, queued: bool = False) -> Job:
+    job = Job(
+        id=slot_key(schedule.id, slot),
+        kind="slot",
+        schedule_id=schedule.id,
+        state="scheduled",
+        run_at=slot,
+        created_at=now,
+        needs=schedule.definition.needs,
+        slot=slot,
+        alone=schedule.definition.alone,
+        max_attempts=schedule.definition.retry.max_attempts,
+    )
+    return _queued(job, schedule) if queued else job
+
+
+def _queued(job: Job, schedule: Schedule) -> Job:
+    return replace(job, state="queued", revision=schedule.version)
+
+
+def _letter(
+    schedule: Schedule, slot: Instant, now: Instant, term: Term, attempts: int, message: str
+) -> DeadLetter:
+    return DeadLetter(
+        id=short_id(schedule.id, slot, now, term.epoch),
+        kind="dispatch",
+        schedule_id=schedule.id,
+        slot=slot,
+        key=None,
+        job_id=None,
+        message=message,
+        attempts=attempts,
+        ts=now,
+        node=term.node,
+        epoch=term.epoch,
+        needs=schedule.definition.needs,
+    )

@@ -1,7 +1,7 @@
 """A schedule: what its owner defined, and where its cursor stands.
 
-Values only. What a change of a definition does is decided in `change.py`, which slots are dispatched
-in `plan.py`, and whether a definition is acceptable in `definition.py`.
+Values only. What a change of a definition does is decided in `change.py`, which slots are
+dispatched in `plan.py`, and whether a definition is acceptable in `definition.py`.
 """
 
 from collections.abc import Mapping

@@ -83,3 +83,12 @@ def to_instant(moment: datetime) -> Instant:
     if moment.tzinfo is None:
         raise ValueError(f"{moment.isoformat()} has no time zone: give an aware datetime")
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def to_duration(value: timedelta | str | float) -> Duration:
+    """Turn a timedelta, a text as in schedule files, or seconds into ms. Raises ValueError."""
+    if isinstance(value, timedelta):
+        return value // timedelta(milliseconds=1)
+    if isinstance(value, str):
+        return parse_duration(value)
+    return round(value * SECOND)

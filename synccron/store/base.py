@@ -1,5 +1,4 @@
-"""The store as the rest of the house sees it: reads, and writes that hold only if what was read
-still stands.
+"""The store as the rest of the house sees it: reads, and writes that hold if what was read stands.
 
 No rule lives here. A backend compares and writes what a plan, an admission or a settlement says; it
 knows no cron, misfire, overlap or retry. `now` is an argument wherever wall-clock time matters;
@@ -7,9 +6,10 @@ leases take none, as their time is the store's own. Batches answer item by item:
 does not undo its neighbours, and a refusal is an answer, not an error. Everything that a verb that
 writes has returned is durable (law 7).
 
-Every verb may raise StoreError or one of its subclasses; after one the outcome of a write is unknown
-to the caller unless the class says otherwise (StoreFull, StoreReadonly: nothing was written), and
-reading back by key or token settles it. All methods may be called from several threads.
+Every verb may raise StoreError or one of its subclasses; after one the outcome of a write is
+unknown to the caller unless the class says otherwise (StoreFull, StoreReadonly: nothing was
+written), and reading back by key or token settles it. All methods may be called from several
+threads.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -92,8 +92,10 @@ class Page(Generic[R]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What retention keeps: settled jobs since `horizon`, at most `most` and at least `least` (the
-    newest) of a schedule; keys since `keys`; `dead` letters, `dead_each` of one schedule.
+    """What retention keeps.
+
+    Settled jobs since `horizon`, at most `most` and at least `least` (the newest) of a schedule;
+    keys since `keys`; `dead` letters, `dead_each` of one schedule.
     """
 
     horizon: Instant
@@ -162,8 +164,10 @@ class Store(Protocol):
         """Write all changes in one transaction, or none: False, as one does not stand as read."""
 
     def dispatch(self, term: Term, plans: Sequence[Plan]) -> Sequence[bool]:
-        """Write each plan whole or not at all (law 3). False: its cursor has moved, or the wall
-        clock, read again, is further than the lease from the instant that it was decided for.
+        """Write each plan whole or not at all (law 3).
+
+        False: its cursor has moved, or the wall clock, read again, is further than the lease from
+        the instant that it was decided for.
 
         Raises StaleTerm: the term is over, nothing was written (law 4).
         """
@@ -184,12 +188,13 @@ class Store(Protocol):
         """
 
     def settle(self, settlements: Sequence[Settlement], now: Instant) -> Sequence[Job | None]:
-        """Write what follows each attempt's end; the record as written. None: a newer fence has the
-        job, or (with `gone`) its session lives.
+        """Write what follows each attempt's end; the record as written.
+
+        None: a newer fence has the job, or (with `gone`) its session lives.
         """
 
     def remember(self, claim: Claim, key: str, value: JsonText) -> JsonText | None:
-        """Keep a step's result; the first one stays, and is given. None: a newer fence has the job."""
+        """Keep a step's result; the first stays, and is given. None: a newer fence has the job."""
 
     def cancel(self, job_id: str, now: Instant) -> Job | None:
         """Ask a job to end; one that has not started ends here. Its record; None: no such job."""
@@ -210,8 +215,10 @@ class Store(Protocol):
     # Nodes. The time of leases is the store's.
 
     def join(self, node: Node, ttl: Duration) -> Session:
-        """Register a node; `node.session` is its session. Takes over a registration of the same id
-        whose process is provably gone. Raises IdTaken: it may be alive; try again later.
+        """Register a node; `node.session` is its session.
+
+        Takes over a registration of the same id whose process is provably gone. Raises IdTaken: it
+        may be alive; try again later.
         """
 
     def renew(self, at: Session) -> None:

@@ -1,0 +1,50 @@
+# `make` lists the targets; all of them work on a fresh clone with Python 3.11 or later and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format completions bench bench-cron lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml requirements-dev.lock
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "synccron needs Python 3.11 or later; set PYTHON=python3.x")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: $(STAMP)  ## run real jobs on a node of its own for some seconds
+	$(BIN)/python examples/demo.py
+
+test: $(STAMP)  ## run all tests
+	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
+
+check: $(STAMP)  ## lint, format, types, the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+completions: $(STAMP)  ## write completions/ anew
+	$(BIN)/python -m synccron.cli.completion completions
+
+bench: $(STAMP)  ## measure, and write docs/performance.md
+	$(BIN)/python benchmarks/run.py
+
+lock:  ## renew requirements-dev.lock with the newest versions that pyproject.toml allows
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --all-extras --no-emit-index-url --generate-hashes pyproject.toml --custom-compile-command "make lock" --output-file requirements-dev.lock
+
+clean:  ## remove what was built, installed or cached
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

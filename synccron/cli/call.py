@@ -1,0 +1,222 @@
+"""One command as it was called: which store it is for, and how its caller wants to be answered.
+
+Every command takes the same global options; `command` adds them to its own and hands them over as
+one value. Errors are not shown here: `main.py` does that for all.
+"""
+
+import functools
+import inspect
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
+
+import typer
+
+from synccron.cli.paper import Paper, paper_for
+from synccron.clock import SystemClock
+from synccron.errors import InvalidInput
+from synccron.model.time import Duration, Instant, parse_duration, parse_instant
+
+if TYPE_CHECKING:
+    from synccron.client import Client
+
+P = ParamSpec("P")
+
+_STORE = "The store: sqlite:///absolute/path or a plain path."
+_TIMEOUT = "How long to try to reach the store."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """The global options of one command, and the ways to answer that follow from them."""
+
+    store: str | None = None
+    store_timeout: Duration = 5000
+    json: bool = False
+    colour: bool = True
+
+    @property
+    def place(self) -> str:
+        """The store's URL or path: the one that was given, or the default of this host."""
+        return self.store or default_store()
+
+    def client(self, *, create: bool = False) -> "Client":
+        """Open the store; only `register` and `run` create one."""
+        from synccron.client import Client
+
+        return Client(self.place, timeout=timedelta(milliseconds=self.store_timeout), create=create)
+
+    def paper(self) -> Paper:
+        """Tell what stdout is."""
+        return paper_for(sys.stdout, self.now(), colour=self.colour)
+
+    def now(self) -> Instant:
+        """Tell the wall-clock time in ms."""
+        return SystemClock().now()
+
+    def answer(self, document: Any, lines: Callable[[], Iterable[str]]) -> None:
+        """Print the result: one JSON document if that was asked for, else the lines for people."""
+        if self.json:
+            print_json(document)
+            return
+        for line in lines():
+            print(line)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document: readable on a terminal, one line in a pipe. Always plain ASCII."""
+    if sys.stdout.isatty():
+        print(json.dumps(document, indent=2))
+    else:
+        print_json_line(document)
+
+
+def print_json_line(document: Any) -> None:
+    """Print one JSON document as one line, at once: an element of a stream."""
+    print(json.dumps(document, separators=(",", ":")), flush=True)
+
+
+def default_store() -> str:
+    """Give the store of this host: the system's for root or where it exists, else the user's."""
+    system = "/var/lib/synccron/synccron.db"
+    if os.geteuid() == 0 or Path(system).exists():
+        return system
+    state = os.environ.get("XDG_STATE_HOME")
+    folder = Path(state) if state else Path.home() / ".local" / "state"
+    return str(folder / "synccron" / "synccron.db")
+
+
+def command(
+    app: typer.Typer, name: str, *, store: bool = True, json: bool = True, hidden: bool = False
+) -> Callable[
+    [Callable[Concatenate[Call, P], int | None]], Callable[Concatenate[Call, P], int | None]
+]:
+    """Register a command whose first parameter is its Call: the global options become its own.
+
+    `store`: it touches one. `json`: it prints something. What it returns is the exit status.
+    """
+
+    def register(
+        function: Callable[Concatenate[Call, P], int | None],
+    ) -> Callable[Concatenate[Call, P], int | None]:
+        shared = [*(_STORE_OPTIONS if store else ()), *(_JSON_OPTIONS if json else ()), *_ALWAYS]
+
+        @functools.wraps(function)
+        def called(*args: Any, **given: Any) -> int | None:
+            chosen = {option.name: given.pop(option.name) for option in shared}
+            return function(_call(**chosen), *args, **given)
+
+        own = list(inspect.signature(function).parameters.values())[1:]
+        called.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+        app.command(name, hidden=hidden)(called)
+        return function
+
+    return register
+
+
+def _call(
+    *,
+    store: str | None = None,
+    store_timeout: str = "5s",
+    as_json: bool = False,
+    no_color: bool = False,
+    debug: bool = False,  # noqa: ARG001 - main.py looks for it itself, as parsing may fail
+) -> Call:
+    return Call(
+        store=store,
+        store_timeout=duration(store_timeout, "--store-timeout"),
+        json=as_json,
+        colour=not no_color,
+    )
+
+
+def duration(text: str, option: str) -> Duration:
+    """Read an option's duration, in ms. Raises InvalidInput that names the option."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option}: {error}") from error
+
+
+def instant(text: str, option: str) -> Instant:
+    """Read an option's instant, in ms. Raises InvalidInput that names the option."""
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        raise InvalidInput(f"{option}: {error}") from error
+
+
+def moment(text: str, option: str, now: Instant, direction: int) -> Instant:
+    """Read an instant that may also be told by its distance from now, ahead (1) or back (-1)."""
+    try:
+        return now + direction * parse_duration(text)
+    except ValueError:
+        return instant(text, option)
+
+
+def json_value(text: str, option: str) -> Any:
+    """Read an option's JSON value. Raises InvalidInput that names the option and the place."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(
+            f"{option}: {error.msg} at character {error.pos + 1} of {text!r}",
+            hint="it must be JSON: a text needs double quotes inside single ones: '\"text\"'",
+        ) from error
+
+
+def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
+    """Read repeated `key=value` options. Raises InvalidInput that names the option."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise InvalidInput(f"{option}: {text!r} is no pair: write key=value")
+        found[key] = value
+    return found
+
+
+def _shared(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+_STORE_OPTIONS = (
+    _shared(
+        "store",
+        Annotated[
+            str | None,
+            typer.Option("--store", metavar="URL", envvar="SYNCCRON_STORE", help=_STORE),
+        ],
+        None,
+    ),
+    _shared(
+        "store_timeout",
+        Annotated[str, typer.Option("--store-timeout", metavar="TIME", help=_TIMEOUT)],
+        "5s",
+    ),
+)
+_JSON_OPTIONS = (
+    _shared(
+        "as_json",
+        Annotated[bool, typer.Option("--json", help="Print one JSON document.")],
+        False,
+    ),
+)
+_ALWAYS = (
+    _shared(
+        "no_color",
+        Annotated[bool, typer.Option("--no-color", help="No colour, whatever the terminal.")],
+        False,
+    ),
+    _shared(
+        "debug",
+        Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
+        False,
+    ),
+)

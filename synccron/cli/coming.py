@@ -1,0 +1,82 @@
+"""The command that tells the coming slots, of a schedule or of any expression."""
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from synccron.cli.call import Call, command, instant
+from synccron.cli.paper import Paper, relative, visible
+from synccron.errors import InvalidInput
+from synccron.model.time import Instant, format_instant, to_instant
+
+if TYPE_CHECKING:
+    from synccron.model.cron import Timetable
+
+app = typer.Typer()
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@command(app, "next")
+def coming(
+    call: Call,
+    what: Annotated[
+        str, typer.Argument(metavar="ID|EXPR", help="A schedule's id, or an expression.")
+    ],
+    count: Annotated[int, typer.Option("-n", min=1, max=10_000, help="How many.")] = 10,
+    tz: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="The expression's time zone (UTC).")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="After this instant, not after now.")
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="The id that H in it stands for.")
+    ] = None,
+) -> None:
+    """Tell the coming slots. And in words what the expression means, and where clocks change."""
+    start = call.now() if after is None else instant(after, "--after")
+    if _ID.fullmatch(what):
+        if tz is not None or seed is not None:
+            raise InvalidInput(
+                f"'{what}' is a schedule, which has its own time zone",
+                hint="--tz and --id are for an expression",
+            )
+        with call.client() as client:
+            found = client.get(what)
+        cron, zone, seed = found.cron, found.tz, found.id
+        # a cursor ahead of now (registered anew, resumed) has nothing before it
+        start = max(start, to_instant(found.cursor_at) - 1 if found.cursor_at else start)
+    else:
+        cron, zone = what, tz or "UTC"
+    slots, table = _slots(cron, zone, seed, start, count)
+    call.answer(
+        [format_instant(slot) for slot in slots],
+        lambda: _lines(call.paper(), table, cron, zone, slots),
+    )
+
+
+def _slots(
+    cron: str, zone: str, seed: str | None, start: Instant, count: int
+) -> tuple[list[Instant], "Timetable"]:
+    from synccron.model.cron import CronError, timetable
+
+    try:
+        table = timetable(cron, zone, seed or "")
+    except CronError as error:
+        raise InvalidInput(str(error)) from error
+    slots: list[Instant] = []
+    while len(slots) < count:
+        start = table.next(start)
+        slots.append(start)
+    return slots, table
+
+
+def _lines(
+    paper: Paper, table: "Timetable", cron: str, zone: str, slots: list[Instant]
+) -> Iterable[str]:
+    from synccron.cli.render import in_words
+
+    yield paper.tint(f"{visible(cron)}  ({in_words(cron)}; {visible(zone)})", "bold")

@@ -1,0 +1,191 @@
+"""Commands on jobs: jobs, job, logs, cancel, retry."""
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from synccron.cli.call import Call, command, moment, print_json, print_json_line
+from synccron.cli.follow import LOOK, follow, output
+from synccron.cli.paper import say, write_output
+from synccron.clock import Bell, SystemClock
+from synccron.errors import InvalidInput, NotFound
+from synccron.model.job import SETTLED, STATES, State
+from synccron.model.time import to_datetime
+
+if TYPE_CHECKING:
+    from synccron.client import Client, Job
+
+app = typer.Typer()
+
+JobsArgument = Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids of jobs.")]
+
+
+@command(app, "jobs")
+def jobs(
+    call: Call,
+    schedule: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only of this schedule, removed or not.")
+    ] = None,
+    state: Annotated[
+        list[str] | None, typer.Option(metavar="STATE", help=f"Only these: {', '.join(STATES)}.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Made since: 1h ago, or RFC 3339.")
+    ] = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="At most so many.")] = 50,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on with what changes.")] = False,
+) -> None:
+    """List jobs, newest first."""
+    for one in state or ():
+        if one not in STATES:
+            raise InvalidInput(f"'{one}' is no state of a job", hint=f"one of {', '.join(STATES)}")
+    chosen: dict[str, Any] = {
+        "schedule": schedule,
+        "states": cast("list[State] | None", state),
+        "since": None if since is None else to_datetime(moment(since, "--since", call.now(), -1)),
+        "limit": limit,
+    }
+    with call.client() as client:
+        if watch:
+            for changed in _changes(client, chosen):
+                _print_change(call, changed)
+            return
+        found = client.jobs(**chosen)
+    from synccron.cli.render import job_table
+
+    call.answer([one.to_json() for one in found], lambda: job_table(call.paper(), found))
+
+
+def _changes(client: "Client", chosen: dict[str, Any]) -> Iterator["Job"]:
+    bell = Bell(SystemClock())
+    shown: dict[str, tuple[object, ...]] = {}
+    while True:
+        found = client.jobs(**chosen)
+        for job in reversed(found):
+            mark = (job.state, job.attempt, job.cancel_requested_at)
+            if shown.get(job.id) != mark:
+                yield job
+            shown[job.id] = mark
+        shown = {job.id: shown[job.id] for job in found}
+        bell.wait(bell.rings, LOOK)
+
+
+def _print_change(call: Call, job: "Job") -> None:
+    if call.json:
+        print_json_line(job.to_json())
+        return
+    from synccron.cli.render import job_line
+
+    print(job_line(call.paper(), job), flush=True)
+
+
+@command(app, "job")
+def job(
+    call: Call, job_id: Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
+) -> None:
+    """Show one job. Its attempts, timings, exit, and the end of its output."""
+    with call.client() as client:
+        found = client.job(job_id)
+        tail, truncated = client.output(job_id)
+    if call.json:
+        print_json(
+            {
+                **found.to_json(),
+                "attempts": [attempt.to_json() for attempt in found.attempts],
+                "output": tail.decode("utf-8", "backslashreplace"),
+                "output_truncated": truncated,
+            }
+        )
+        return
+    from synccron.cli.render import job_whole
+
+    for line in job_whole(call.paper(), found, truncated=truncated, has_output=bool(tail)):
+        print(line)
+    _print_output(tail)
+
+
+def _print_output(tail: bytes) -> None:
+    write_output(tail, sys.stdout)
+    if tail and not tail.endswith(b"\n"):
+        print()
+
+
+@command(app, "logs")
+def logs(
+    call: Call,
+    job_id: Annotated[
+        str, typer.Argument(metavar="JOB|ID", help="A job, or a schedule: its newest job.")
+    ],
+    followed: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on until the job has ended.")
+    ] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Escape nothing, also on a terminal.")] = False,
+) -> None:
+    """Print what a job wrote. All of it where it ran, elsewhere the tail that the store keeps."""
+    with call.client() as client:
+        found = _job_or_newest(client, job_id)
+
+        def write(attempt: int, piece: bytes) -> None:
+            if call.json:
+                text = piece.decode("utf-8", "backslashreplace")
+                print_json_line({"id": found.id, "attempt": attempt, "output": text})
+            else:
+                write_output(piece, sys.stdout, raw=raw)
+
+        if followed and found.state not in SETTLED:
+            follow(client, call.place, found.id, write, clock=SystemClock())
+        elif followed or not call.json:
+            for attempt, piece in output(client, call.place, found):
+                write(attempt, piece)
+        else:
+            _print_whole(client, call.place, found)
+
+
+def _print_whole(client: "Client", place: str, found: "Job") -> None:
+    pieces = b"".join(piece for _, piece in output(client, place, found))
+    tail, truncated = client.output(found.id)
+    print_json(
+        {
+            "id": found.id,
+            "output": pieces.decode("utf-8", "backslashreplace"),
+            "output_truncated": truncated and pieces == tail,
+        }
+    )
+
+
+def _job_or_newest(client: "Client", job_id: str) -> "Job":
+    try:
+        return client.job(job_id)
+    except NotFound as error:
+        newest = client.jobs(schedule=job_id, limit=1)
+        if newest:
+            return newest[0]
+        if ":" in job_id:  # no schedule's id has one
+            raise
+        client.get(job_id)
+        raise NotFound(f"'{job_id}' has no job yet") from error
+
+
+@command(app, "cancel")
+def cancel(call: Call, ids: JobsArgument) -> None:
+    """Cancel jobs. What has not started never will, what runs is ended."""
+    with call.client() as client:
+        found = client.cancel(*ids)
+    from synccron.cli.render import job_lines
+
+    call.answer([one.to_json() for one in found], lambda: job_lines(call.paper(), found))
+
+
+@command(app, "retry")
+def retry(call: Call, ids: JobsArgument) -> None:
+    """Run jobs once more. Those that have ended, with their old input and today's definition."""
+    with call.client() as client:
+        found = client.retry(*ids)
+    from synccron.cli.render import job_lines
+
+    call.answer([one.to_json() for one in found], lambda: job_lines(call.paper(), found))
+    for one in found:
+        if not call.json:
+            say(f"'synccron logs -f {one.id}' follows it")

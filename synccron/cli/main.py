@@ -1,0 +1,232 @@
+"""The command line's door: finds the command, and tells every error in the one way.
+
+A command's module is imported when it is called, so that `ls` does not pay for `run`. What commands
+share is in `call.py`, what people see in `render.py`; no other module shows an error or picks an
+exit status for one.
+"""
+
+import difflib
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer._click.core import Command, Context
+from typer._click.exceptions import ClickException, NoSuchOption, UsageError
+from typer.core import TyperGroup
+from typer.main import get_command, get_command_from_info
+
+from synccron import __version__
+from synccron.cli.paper import visible
+from synccron.errors import SynccronError
+
+INTERRUPTED = 130
+READER_GONE = 141  # what a shell reports of a program that SIGPIPE ended
+
+# In the order of --help. A command's module has a typer.Typer named `app` that holds it.
+COMMANDS = {
+    "run": "run",
+    "register": "schedules",
+    "unregister": "schedules",
+    "rm": "schedules",
+    "ls": "schedules",
+    "show": "schedules",
+    "next": "coming",
+    "pause": "schedules",
+    "resume": "schedules",
+    "trigger": "trigger",
+    "jobs": "jobs",
+    "job": "jobs",
+    "logs": "jobs",
+    "cancel": "jobs",
+    "retry": "jobs",
+    "dlq": "dlq",
+    "validate": "checks",
+    "example": "checks",
+    "schema": "checks",
+    "nodes": "nodes",
+    "status": "nodes",
+    "completion": "checks",
+}
+
+
+class Commands(TyperGroup):
+    """The commands by name, each built only when it is asked for."""
+
+    # typing.override is not in Python 3.11
+
+    def list_commands(self, ctx: Context) -> list[str]:  # type: ignore[explicit-override]
+        return list(COMMANDS)
+
+    def get_command(  # type: ignore[explicit-override]
+        self, ctx: Context, cmd_name: str
+    ) -> Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return load(cmd_name)
+
+    def resolve_command(  # type: ignore[explicit-override]
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            raise _UnknownCommand(name, ctx)
+        return super().resolve_command(ctx, args)
+
+
+class _UnknownCommand(UsageError):
+    def __init__(self, name: str, ctx: Context) -> None:
+        super().__init__(f"there is no command '{name}'", ctx)
+        self.close = difflib.get_close_matches(name, COMMANDS, n=1)
+
+
+def load(name: str) -> Command:
+    """Import the module of a command and build the command, or the group of that name."""
+    app: typer.Typer = importlib.import_module(f"synccron.cli.{COMMANDS[name]}").app
+    for known in app.registered_commands:
+        if known.name == name:
+            return get_command_from_info(
+                known, pretty_exceptions_short=False, rich_markup_mode=None
+            )
+    return get_command(app)
+
+
+app = typer.Typer(
+    name="synccron",
+    cls=Commands,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"synccron {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def synccron(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Which it is.")
+    ] = False,
+) -> None:
+    """Distributed cron with durable dispatch: jobs run on time, once a slot."""
+    del version
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def root() -> Command:
+    """Build the outermost command."""
+    return get_command(app)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command line (without the program's name) and give its exit status."""
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    debug = "--debug" in own
+    as_json = "--json" in own
+    try:
+        command = root()
+        with command.make_context("synccron", list(argv)) as context:
+            status = command.invoke(context)
+        sys.stdout.flush()
+    except typer.Exit as end:
+        return end.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        _silence()
+        return READER_GONE
+    except ClickException as error:
+        return tell(_usage(error), as_json=as_json)
+    except SynccronError as error:
+        if debug:
+            raise
+        return tell(error, as_json=as_json)
+    except Exception as error:
+        if debug:
+            raise
+        return tell(_internal(error), as_json=as_json)
+    return status if isinstance(status, int) else 0
+
+
+def tell(error: SynccronError, *, as_json: bool) -> int:
+    """Show an error on stderr, as lines or as one JSON document, and give its exit status."""
+    if as_json:
+        told: dict[str, Any] = {
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "details": list(error.details),
+        }
+        print(json.dumps({"error": told}), file=sys.stderr, flush=True)
+        return error.exit_status
+    for finding in _findings(error):
+        print(f"error: {visible(finding)}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {visible(error.hint)}", file=sys.stderr)
+    sys.stderr.flush()
+    return error.exit_status
+
+
+def _findings(error: SynccronError) -> list[str]:
+    located = [one for one in error.details if {"file", "line", "column", "message"} <= one.keys()]
+    if not located:
+        return [error.message]
+    return ["{file}:{line}:{column}: {message}".format(**one) for one in located]
+
+
+class _Usage(SynccronError):
+    code = "usage"
+    exit_status = 2
+
+
+class _Internal(SynccronError):
+    code = "internal"
+
+
+def _usage(error: ClickException) -> SynccronError:
+    message = error.message if isinstance(error, NoSuchOption) else error.format_message()
+    message, _, close = message.strip().partition(" Did you mean ")
+    message = (message[:1].lower() + message[1:]).rstrip(".")
+    return _Usage(message, hint=_usage_hint(error, close))
+
+
+def _usage_hint(error: ClickException, close: str) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "synccron"
+    if close:
+        return f"did you mean {close}"
+    if isinstance(error, _UnknownCommand) and error.close:
+        return f"did you mean '{error.close[0]}'?"
+    if isinstance(error, NoSuchOption):
+        meant = difflib.get_close_matches(error.option_name, error.possibilities or (), cutoff=0.7)
+        if meant:
+            return f"did you mean {meant[0]}?"
+        if path == "synccron":
+            return "options stand after the command: synccron ls --json"
+    return f"'{path} --help' lists what there is"
+
+
+def _internal(error: Exception) -> SynccronError:
+    text = " ".join(str(error).split())
+    return _Internal(
+        f"internal: {type(error).__name__}: {text}",
+        hint="this is a defect: run it again with --debug, and report the traceback",
+    )
+
+
+def _silence() -> None:
+    # whoever read our output has gone: nothing is to be said at exit either
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, sys.stdout.fileno())
+    os.close(quiet)

@@ -1,0 +1,172 @@
+"""Text on its way to a person: made harmless, coloured where that helps, laid out in columns.
+
+Whatever a user or a handler wrote passes `visible` (a name) or `Paper.output` (what a job printed)
+before it reaches a terminal. Colour only ever repeats what a word says.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TextIO
+
+from synccron.model.time import DAY, HOUR, MINUTE, SECOND, Instant, format_instant, to_instant
+
+_GAP = "  "
+_CONTROLS = "\x00-\x1f\x7f-\x9f"
+_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_BREAKS = "\u2028\u2029"
+_INVISIBLE = "\u200b-\u200d\u2060-\u2064\ufeff\ufff9-\ufffb"
+_HARMFUL = re.compile(f"[{_CONTROLS}{_BIDI}{_BREAKS}{_INVISIBLE}\ud800-\udfff]")
+_HARMFUL_OUTPUT = re.compile(rf"(?![\n\t])[{_CONTROLS}{_BIDI}{_BREAKS}{_INVISIBLE}\ud800-\udfff]")
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+_CODES = {"red": 31, "green": 32, "yellow": 33, "magenta": 35, "cyan": 36, "dim": 2, "bold": 1}
+TONES = {
+    "ok": "green",
+    "completed": "green",
+    "live": "green",
+    "running": "cyan",
+    "queued": "cyan",
+    "scheduled": "cyan",
+    "paused": "yellow",
+    "cancelled": "yellow",
+    "given_back": "yellow",
+    "late": "magenta",
+    "failing": "red",
+    "failed": "red",
+    "timed_out": "red",
+    "lost": "red",
+    "no-handler": "red",
+}
+
+
+def visible(text: str) -> str:
+    """Escape what could act on a terminal or forge a line: a name must look like what it is."""
+    return _HARMFUL.sub(_escape, text)
+
+
+def visible_output(output: bytes) -> str:
+    """Escape the same in what a job printed, but keep its lines and tabs; bad UTF-8 as `\\xff`."""
+    return _HARMFUL_OUTPUT.sub(_escape, output.decode("utf-8", "backslashreplace"))
+
+
+def _escape(found: re.Match[str]) -> str:
+    character = found[0]
+    code = ord(character)
+    return _SHORT.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paper:
+    """What is written on: a terminal of this width, or (None) a pipe that gets everything whole.
+
+    `now` is what relative times are relative to; a pipe gets absolute ones, which stay true.
+    """
+
+    now: Instant
+    width: int | None = None
+    coloured: bool = False
+
+    def tint(self, text: str, tone: str | None) -> str:
+        """Colour a text, if this paper takes colour."""
+        if not self.coloured or tone is None or not text:
+            return text
+        return f"\x1b[{_CODES[tone]}m{text}\x1b[0m"
+
+    def word(self, state: str) -> str:
+        """Colour a state's own word."""
+        return self.tint(state, TONES.get(state))
+
+    def when(self, moment: datetime | None) -> str:
+        """Tell an instant: `in 4m` on a terminal, RFC 3339 in a pipe, `-` for none."""
+        if moment is None:
+            return "-"
+        instant = to_instant(moment)
+        return format_instant(instant) if self.width is None else relative(instant, self.now)
+
+    def both(self, moment: datetime | None) -> str:
+        """Tell an instant exactly, and on a terminal relatively too."""
+        if moment is None:
+            return "-"
+        exact = format_instant(to_instant(moment))
+        return exact if self.width is None else f"{exact} ({self.when(moment)})"
+
+    def columns(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+        """Lay out rows under a header, aligned; on a terminal the last column yields to the width.
+
+        A column whose header is STATE, or a cell that is a state's word, is coloured.
+        """
+        table = [tuple(header), *(tuple(row) for row in rows)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)][:-1]
+        for number, row in enumerate(table):
+            cells = [*(cell.ljust(width) for cell, width in zip(row, widths, strict=False))]
+            cells.append(self._cut(row[-1], sum(widths) + len(_GAP) * len(widths)))
+            toned = [self._tinted(cell, header=number == 0) for cell in cells]
+            yield _GAP.join(toned).rstrip()
+
+    def _cut(self, text: str, used: int) -> str:
+        room = len(text) if self.width is None else max(8, self.width - used)
+        return text if len(text) <= room else text[: room - 1] + "…"
+
+    def _tinted(self, cell: str, *, header: bool) -> str:
+        if header:
+            return self.tint(cell, "dim")
+        first, *rest = cell.split(" ", 1)
+        return " ".join([self.word(first), *rest]) if first in TONES else cell
+
+
+def paper_for(stream: TextIO, now: Instant, *, colour: bool = True) -> Paper:
+    """Judge what a stream is: colour needs a terminal that can, and nobody who objects."""
+    if not stream.isatty():
+        return Paper(now=now)
+    dumb = os.environ.get("TERM") == "dumb" or bool(os.environ.get("NO_COLOR"))
+    return Paper(now=now, width=_terminal_width(stream), coloured=colour and not dumb)
+
+
+def _terminal_width(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except OSError:  # it says that it is a terminal, and can't tell its size
+        return 80
+
+
+def relative(instant: Instant, now: Instant) -> str:
+    """Tell an instant by its distance: `in 4m`, `2h ago`, `now`."""
+    distance = instant - now
+    if abs(distance) < SECOND:
+        return "now"
+    return f"in {_largest(distance)}" if distance > 0 else f"{_largest(-distance)} ago"
+
+
+def _largest(duration: int) -> str:
+    # rounded, as what is 3m59.7s ahead is "in 4m" to everybody
+    if duration < MINUTE - SECOND // 2:
+        return f"{round(duration / SECOND)}s"
+    if duration < HOUR - MINUTE // 2:
+        return f"{round(duration / MINUTE)}m"
+    if duration < 2 * DAY - HOUR // 2:
+        return f"{round(duration / HOUR)}h"
+    return f"{round(duration / DAY)}d"
+
+
+def write_output(output: bytes, stream: TextIO, *, raw: bool = False) -> None:
+    """Write what a job printed: escaped to a terminal (unless raw), byte for byte to a pipe."""
+    if stream.isatty() and not raw:
+        stream.write(visible_output(output))
+        stream.flush()
+        return
+    stream.flush()
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:  # a replaced stream that takes text alone
+        stream.write(output.decode("utf-8", "backslashreplace"))
+        return
+    buffer.write(output)
+    buffer.flush()
+
+
+def say(line: str) -> None:
+    """Tell people something on stderr, one line."""
+    print(visible(line), file=sys.stderr, flush=True)

@@ -1,0 +1,343 @@
+"""All that people see on stdout: tables and pages as lines of text.
+
+The same lines go to a terminal (relative times, colour) and to a pipe (absolute times, full width);
+`Paper` knows the difference. Nothing is read here: what is shown is given.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from synccron.cli.paper import Paper, visible
+from synccron.model.time import format_duration
+
+if TYPE_CHECKING:
+    from synccron.cli.standing import Standing
+    from synccron.client import DeadLetter, Job, Miss, Node, Revision, Schedule, Status
+
+Lines = Iterable[str]
+
+
+def registered(paper: Paper, done: Mapping[str, Sequence[str]]) -> Lines:
+    """Tell what a registration did: a line each for what is new, one for the whole."""
+    for word in ("created", "updated"):
+        for one in done[word]:
+            yield f"{paper.tint(word, 'green')} {visible(one)}"
+    counts = [f"{len(done[word])} {word}" for word in ("created", "updated", "unchanged")]
+    yield paper.tint(", ".join(counts), "dim")
+
+
+def changed(paper: Paper, found: Sequence["Schedule"], word: str) -> Lines:
+    """Tell what a pause or a resume did."""
+    for one in found:
+        after = "" if one.next_run_at is None else f", runs next {paper.both(one.next_run_at)}"
+        yield f"{word} {visible(one.id)}{after}"
+
+
+def schedules(paper: Paper, rows: Sequence["Standing"], *, wide: bool) -> Lines:
+    """Lay out the table of schedules."""
+    if not wide:
+        header = ("ID", "WHEN", "TZ", "NEXT", "LAST", "STATE")
+        return paper.columns(header, (_row(paper, row, visible(row.schedule.cron)) for row in rows))
+    header = ("ID", "WHEN", "TZ", "NEXT", "LAST", "STATE", "MISFIRE", "OVERLAP", "LABELS", "RUNS")
+    return paper.columns(header, (_wide_row(paper, row) for row in rows))
+
+
+def _row(paper: Paper, row: "Standing", when: str) -> tuple[str, ...]:
+    one = row.schedule
+    next_run = paper.when(one.next_run_at)
+    return visible(one.id), when, visible(one.tz), next_run, _last(paper, row.last), row.state
+
+
+def _wide_row(paper: Paper, row: "Standing") -> tuple[str, ...]:
+    one = row.schedule
+    labels = ",".join(f"{key}={value}" for key, value in one.labels.items())
+    return (
+        *_row(paper, row, in_words(one.cron)),
+        one.misfire,
+        one.overlap,
+        visible(labels) or "-",
+        what_runs(one),
+    )
+
+
+def _last(paper: Paper, job: "Job | None") -> str:
+    if job is None:
+        return "-"
+    return f"{job.state} {paper.when(job.finished_at)}"
+
+
+def in_words(cron: str) -> str:
+    """Tell an expression in words."""
+    from synccron.model.words import words
+
+    return words(cron)
+
+
+def what_runs(schedule: "Schedule") -> str:
+    """Tell what a schedule runs, as a person would type it."""
+    if schedule.handler is not None:
+        return f"handler {visible(schedule.handler)}"
+    run = schedule.run
+    return visible(run if isinstance(run, str) else shlex.join(run or ()))
+
+
+def schedule_whole(
+    paper: Paper,
+    standing: "Standing",
+    jobs: Sequence["Job"],
+    misses: Sequence["Miss"],
+    revisions: Sequence["Revision"],
+) -> Lines:
+    """Show one schedule whole."""
+    one = standing.schedule
+    yield f"{paper.tint(visible(one.id), 'bold')}  {paper.word(standing.state)}"
+    yield from fields(paper, _definition(one))
+    yield from fields(
+        paper,
+        {
+            "next": "paused" if one.paused else paper.both(one.next_run_at),
+            "last slot": paper.both(one.last_slot_at),
+            "failed dispatches": one.consecutive_failures
+            and f"{one.consecutive_failures} in a row",
+            "last error": one.last_error and visible(one.last_error),
+            "history from": paper.both(one.history_from),
+        },
+    )
+    if jobs:
+        yield from ("", paper.tint("recent jobs", "bold"))
+        yield from job_table(paper, jobs)
+    if misses:
+        yield from ("", paper.tint("misses", "bold"))
+        header = ("FIRST", "LAST", "COUNT", "REASON")
+        rows = ((paper.when(m.first), paper.when(m.last), str(m.count), m.reason) for m in misses)
+        yield from paper.columns(header, rows)
+    if revisions:
+        yield from ("", paper.tint("revisions", "bold"))
+        header = ("VERSION", "AT", "BY")
+        by = ((str(r.version), paper.when(r.at), visible(r.by)) for r in revisions)
+        yield from paper.columns(header, by)
+
+
+def _definition(one: "Schedule") -> dict[str, object]:
+    catch_up = f", at most {one.max_catch_up_runs} runs" if one.misfire == "catch_up_all" else ""
+    return {
+        "when": f"{visible(one.cron)}  ({in_words(one.cron)}; {visible(one.tz)})",
+        "runs": what_runs(one),
+        "input": None if one.input is None else json.dumps(one.input),
+        "misfire": f"{one.misfire}{catch_up}, grace {span(one.misfire_grace)}",
+        "overlap": one.overlap,
+        "timeout": one.timeout and f"{span(one.timeout)}, then {span(one.kill_after)} to end",
+        "retry": _retry(one),
+        "on lost": one.on_lost,
+        "env": visible(" ".join(f"{key}={value}" for key, value in one.env.items())),
+        "cwd": one.cwd and visible(one.cwd),
+        "user": one.user and visible(one.user),
+        "labels": visible(" ".join(f"{key}={value}" for key, value in one.labels.items())),
+        "handlers": None if one.strict_handlers else "not strict",
+    }
+
+
+def _retry(one: "Schedule") -> str | None:
+    retry = one.retry
+    if retry is None or retry.max_attempts == 1:
+        return None
+    longest = f" up to {span(retry.max_delay)}" if retry.backoff == "exponential" else ""
+    return f"{retry.max_attempts} attempts, {retry.backoff} {span(retry.delay)}{longest}"
+
+
+def fields(paper: Paper, values: Mapping[str, object]) -> Iterator[str]:
+    """Lay out names and values; what has no value is left out."""
+    for name, value in values.items():
+        if value not in (None, "", 0):
+            yield f"  {paper.tint(name.ljust(17), 'dim')}  {value}"
+
+
+def span(duration: timedelta | None) -> str:
+    """Tell a duration: `1h30m`, `-` for none."""
+    if duration is None:
+        return "-"
+    return format_duration(duration // timedelta(milliseconds=1))
+
+
+def job_table(paper: Paper, jobs: Sequence["Job"]) -> Lines:
+    """Lay out the table of jobs."""
+    header = ("JOB", "STATE", "AT", "TOOK", "TRY", "NODE", "ERROR")
+    return paper.columns(header, (_job_row(paper, job) for job in jobs))
+
+
+def _job_row(paper: Paper, job: "Job") -> tuple[str, ...]:
+    tries = str(job.attempt) if job.max_attempts == 1 else f"{job.attempt}/{job.max_attempts}"
+    node = visible(job.node) if job.node else "-"
+    return visible(job.id), job.state, paper.when(job.run_at), took(job), tries, node, _error(job)
+
+
+def took(job: "Job") -> str:
+    """Tell how long a job took, as far as it has ended."""
+    return span(job.duration)
+
+
+def _error(job: "Job") -> str:
+    if job.error:
+        return visible(job.error)
+    if job.cancel_requested_at is not None and job.finished_at is None:
+        return "cancel requested"
+    return "-"
+
+
+def job_line(paper: Paper, job: "Job") -> str:
+    """Tell how a job stands, in a line that does not depend on its neighbours."""
+    parts = [visible(job.id), paper.word(job.state)]
+    if job.attempt > 1:
+        parts.append(f"attempt {job.attempt}")
+    if job.finished_at is not None:
+        parts.append(f"after {took(job)}")
+    if _error(job) != "-":
+        parts.append(_error(job))
+    return "  ".join(parts)
+
+
+def job_lines(paper: Paper, jobs: Iterable["Job"]) -> Lines:
+    """Tell how each of some jobs stands."""
+    return (job_line(paper, job) for job in jobs)
+
+
+def triggered(paper: Paper, job: "Job") -> str:
+    """Tell what a trigger made, or found."""
+    known = "  (not run again: the key was used before)" if job.deduplicated else ""
+    return job_line(paper, job) + known
+
+
+def ended(paper: Paper, job: "Job") -> str:
+    """Tell how a job ended, for whoever waited."""
+    return job_line(paper, job)
+
+
+def job_whole(paper: Paper, job: "Job", *, truncated: bool, has_output: bool) -> Lines:
+    """Show one job whole, up to the heading of its output."""
+    yield f"{paper.tint(visible(job.id), 'bold')}  {paper.word(job.state)}"
+    yield from fields(
+        paper,
+        {
+            "kind": job.kind,
+            "schedule": job.schedule_id and visible(job.schedule_id),
+            "slot": job.slot and paper.both(job.slot),
+            "key": job.key and visible(job.key),
+            "retry of": job.retry_of and visible(job.retry_of),
+            "created": paper.both(job.created_at),
+            "to run": paper.both(job.run_at),
+            "started": job.started_at
+            and f"{paper.both(job.started_at)}, {span(job.lateness)} late",
+            "finished": job.finished_at and f"{paper.both(job.finished_at)}, took {took(job)}",
+            "node": job.node and f"{visible(job.node)}, fence {job.fence}",
+            "exit code": None if job.exit_code is None else str(job.exit_code),
+            "error": job.error and visible(job.error),
+            "result": None if job.result is None else json.dumps(job.result),
+            "cancel requested": job.cancel_requested_at and paper.both(job.cancel_requested_at),
+        },
+    )
+    if len(job.attempts) > 1:
+        yield from ("", paper.tint(f"attempts ({job.max_attempts} at most)", "bold"))
+        header = ("TRY", "OUTCOME", "STARTED", "FINISHED", "NODE", "ERROR")
+        yield from paper.columns(
+            header,
+            (
+                (
+                    str(one.attempt),
+                    one.outcome or "running",
+                    paper.when(one.started_at),
+                    paper.when(one.finished_at),
+                    visible(one.node),
+                    visible(one.error) if one.error else "-",
+                )
+                for one in job.attempts
+            ),
+        )
+    if has_output:
+        yield from ("", paper.tint("output" + (", its end" if truncated else ""), "bold"))
+
+
+def dead_table(paper: Paper, found: Sequence["DeadLetter"]) -> Lines:
+    """Lay out the table of dead letters; nothing for none."""
+    if not found:
+        return ()
+    header = ("ID", "KIND", "SCHEDULE", "SLOT OR KEY", "WHEN", "TRIES", "MESSAGE")
+    return paper.columns(
+        header,
+        (
+            (
+                one.id,
+                one.kind,
+                visible(one.schedule_id or "-"),
+                visible(one.key) if one.slot is None and one.key else paper.when(one.slot),
+                paper.when(one.ts),
+                str(one.attempts),
+                visible(one.message),
+            )
+            for one in found
+        ),
+    )
+
+
+def dead_whole(paper: Paper, one: "DeadLetter") -> Lines:
+    """Show one dead letter."""
+    what = "its dispatch failed" if one.kind == "dispatch" else "its job was given up"
+    yield f"{paper.tint(one.id, 'bold')}  {what}"
+    yield from fields(
+        paper,
+        {
+            "schedule": one.schedule_id and visible(one.schedule_id),
+            "slot": one.slot and paper.both(one.slot),
+            "key": one.key and visible(one.key),
+            "job": one.job_id and visible(one.job_id),
+            "message": visible(one.message),
+            "attempts": one.attempts,
+            "given up": paper.both(one.ts),
+            "node": one.node and visible(one.node),
+            "epoch": one.epoch,
+        },
+    )
+
+
+def node_table(paper: Paper, found: Sequence["Node"]) -> Lines:
+    """Lay out the table of nodes; nothing for none."""
+    if not found:
+        return ()
+    header = ("NODE", "ROLE", "HOST", "PID", "RUNNING", "STARTED", "SEEN", "VERSION", "OFFERS")
+    return paper.columns(
+        header,
+        (
+            (
+                visible(one.id),
+                f"leader, epoch {one.epoch}" if one.leader else "-",
+                visible(one.host),
+                str(one.pid),
+                f"{one.running}/{one.concurrency}",
+                paper.when(one.started_at),
+                paper.when(one.last_seen_at),
+                visible(one.version),
+                visible(" ".join(one.handlers)) or "-",
+            )
+            for one in found
+        ),
+    )
+
+
+def status_lines(paper: Paper, status: "Status") -> Lines:
+    """Show the whole at a glance."""
+    if status.leader is None:
+        yield f"leader       {paper.tint('nobody leads: nothing is dispatched', 'red')}"
+    else:
+        yield f"leader       {visible(status.leader)}, epoch {status.epoch}"
+    yield f"nodes        {status.nodes}"
+    yield f"schedules    {status.schedules}, {status.paused} paused"
+    yield f"jobs         {status.running} running, {status.queued} queued, {status.scheduled} waiting"
+    overdue = f"{status.overdue}, the longest since {paper.when(status.oldest_due_at)}"
+    yield f"overdue      {paper.tint(overdue, 'magenta') if status.overdue else 'none'}"
+    dead = f"{status.dead_letters}, see 'synccron dlq ls'"
+    yield f"dead letters {paper.tint(dead, 'red') if status.dead_letters else 'none'}"
+    yield ""
+    for name, value in status.to_json()["counters"].items():
+        yield f"{name.ljust(20)}  {'-' if value is None else value}"

@@ -1,0 +1,246 @@
+"""Commands on schedules: register, unregister, ls, show, pause, resume."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from synccron.cli.call import Call, command, json_value, moment, pairs
+from synccron.cli.paper import say
+from synccron.errors import InvalidInput
+from synccron.model.time import to_datetime
+
+if TYPE_CHECKING:
+    from synccron.client import Schedule
+    from synccron.model.schedule import Definition
+
+app = typer.Typer()
+
+RECENT_JOBS = 20
+NEWEST_MISSES = 100
+_LONG = 1000  # schedules; a shorter registration is over before a bar could be seen
+
+IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of schedules.")]
+
+
+@command(app, "register")
+def register(
+    call: Call,
+    schedule_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The id, for one schedule without a file.")
+    ] = None,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- COMMAND [ARG]...]", help="What it runs, without a shell."),
+    ] = None,
+    file: Annotated[
+        list[str] | None,
+        typer.Option("-f", "--file", metavar="FILE", help="A file, a folder of *.yaml, or -."),
+    ] = None,
+    cron: Annotated[str | None, typer.Option(help="When it runs: 5 or 6 fields, a macro.")] = None,
+    tz: Annotated[str | None, typer.Option(metavar="ZONE", help="IANA time zone.")] = None,
+    handler: Annotated[str | None, typer.Option(metavar="NAME", help="The Python handler.")] = None,
+    job_input: Annotated[
+        str | None, typer.Option("--input", metavar="JSON", help="The input of each run.")
+    ] = None,
+    misfire: Annotated[str | None, typer.Option(help="skip, catch_up_one or catch_up_all.")] = None,
+    overlap: Annotated[str | None, typer.Option(help="allow or skip.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option(metavar="TIME", help="End a run that takes longer.")
+    ] = None,
+    max_attempts: Annotated[
+        int | None, typer.Option(metavar="N", help="How often a run is tried.")
+    ] = None,
+    env: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="For the command's environment.")
+    ] = None,
+    cwd: Annotated[str | None, typer.Option(metavar="FOLDER", help="Where it runs.")] = None,
+    user: Annotated[str | None, typer.Option(help="As whom it runs (needs root).")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="For selecting in ls.")
+    ] = None,
+) -> None:
+    """Register schedules. From files, or one from options; what is the same stays as it is."""
+    fields = {
+        "cron": cron,
+        "tz": tz,
+        "handler": handler,
+        "input": None if job_input is None else json_value(job_input, "--input"),
+        "run": words or None,
+        "misfire": misfire,
+        "overlap": overlap,
+        "timeout": timeout,
+        "retry": None if max_attempts is None else {"max_attempts": max_attempts},
+        "env": pairs(env, "--env") if env else None,
+        "cwd": cwd,
+        "user": user,
+        "labels": pairs(label, "--label") if label else None,
+    }
+    given = {name: value for name, value in fields.items() if value is not None}
+    definitions = _definitions(file or [], schedule_id, given)
+    with call.client(create=True) as client, _progress(call, len(definitions)) as progress:
+        done = client.register(*definitions, progress=progress)
+    document = {
+        "created": list(done.created),
+        "updated": list(done.updated),
+        "unchanged": list(done.unchanged),
+        "pruned": [],
+    }
+    from synccron.cli.render import registered
+
+    call.answer(document, lambda: registered(call.paper(), document))
+
+
+def _definitions(
+    files: list[str], schedule_id: str | None, given: dict[str, Any]
+) -> "list[Schedule | Definition]":
+    if files and (schedule_id is not None or given):
+        what = f"'{schedule_id}'" if schedule_id is not None else "options of a schedule"
+        raise InvalidInput(
+            f"-f and {what} exclude each other",
+            hint="each file needs its own -f: -f a.yaml -f b.yaml",
+        )
+    if files:
+        from synccron.cli.files import read_files
+
+        return [*read_files(files)]
+    if schedule_id is None:
+        raise InvalidInput(
+            "nothing to register",
+            hint='register -f FILE, or: register ID --cron "0 * * * *" -- COMMAND ARG...',
+        )
+    return [_ad_hoc(schedule_id, given)]
+
+
+def _ad_hoc(schedule_id: str, given: dict[str, Any]) -> "Schedule":
+    from synccron.client import Schedule
+
+    if "cron" not in given:
+        raise InvalidInput(f"'{schedule_id}' needs --cron", hint='for example --cron "0 * * * *"')
+    if "run" in given and "handler" in given:
+        raise InvalidInput("a command and --handler exclude each other")
+    if "run" not in given and "handler" not in given:
+        raise InvalidInput(
+            f"'{schedule_id}' has nothing to run",
+            hint="give a command after --, or --handler NAME",
+        )
+    match given.get("run"):
+        case [str(line)] if " " in line:
+            say(f"warning: '{line}' is taken as the name of one program; a line for the shell is")
+            say("warning: -- sh -c 'LINE'")
+    return Schedule(id=schedule_id, **given)
+
+
+@contextmanager
+def _progress(call: Call, total: int) -> Iterator[Callable[[int, int], object] | None]:
+    if total < _LONG or call.json or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True, no_color=not call.colour)
+    columns = (TextColumn("registering"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("registering", total=total)
+        yield lambda done, _: bar.update(task, completed=done)
+
+
+@command(app, "unregister")
+def unregister(call: Call, ids: IdsArgument) -> None:
+    """Remove schedules. What runs ends normally, and the history stays for its time."""
+    with call.client() as client:
+        client.unregister(*ids)
+    call.answer({"unregistered": ids}, lambda: [f"unregistered {one}" for one in ids])
+
+
+command(app, "rm", hidden=True)(unregister)
+
+
+@command(app, "ls")
+def ls(
+    call: Call,
+    pattern: Annotated[
+        str | None, typer.Argument(metavar="[PATTERN]", help="A shell glob on the id.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Only with these labels.")
+    ] = None,
+    wide: Annotated[bool, typer.Option("-w", "--wide", help="When in words, and more.")] = False,
+) -> None:
+    """List the schedules. When they run next, how they ran last, and how they stand."""
+    labels = pairs(label, "--label") if label else None
+    with call.client() as client:
+        found = list(client.list(pattern, labels))
+        if call.json:
+            call.answer([one.to_json() for one in found], list)
+            return
+        if not found:
+            chosen = pattern is not None or labels is not None
+            say(f"no schedules {'match ' if chosen else ''}in {call.place}")
+            return
+        from synccron.cli.render import schedules
+        from synccron.cli.standing import standings
+
+        paper = call.paper()
+        rows = standings(client, found, paper.now)
+    for line in schedules(paper, rows, wide=wide):
+        print(line)
+
+
+@command(app, "show")
+def show(
+    call: Call,
+    schedule_id: Annotated[str, typer.Argument(metavar="ID", help="The schedule's id.")],
+) -> None:
+    """Show one schedule. With its last jobs, its misses, and who changed it when."""
+    with call.client() as client:
+        schedule = client.get(schedule_id)
+        jobs = client.jobs(schedule=schedule_id, limit=RECENT_JOBS)
+        misses = client.misses(schedule_id, limit=NEWEST_MISSES)
+        revisions = list(client.revisions(schedule_id))
+        from synccron.cli.standing import standings
+
+        (standing,) = standings(client, [schedule], call.now())
+    document = {
+        **schedule.to_json(),
+        "recent_jobs": [job.to_json() for job in jobs],
+        "misses": [miss.to_json() for miss in misses],
+        "revisions": [revision.to_json() for revision in revisions],
+    }
+    from synccron.cli.render import schedule_whole
+
+    call.answer(document, lambda: schedule_whole(call.paper(), standing, jobs, misses, revisions))
+
+
+@command(app, "pause")
+def pause(
+    call: Call,
+    ids: IdsArgument,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Resume by itself: 2h from now, or RFC 3339."),
+    ] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why, for others.")] = None,
+) -> None:
+    """Pause schedules. No slot runs until they are resumed; what runs goes on."""
+    end = None if until is None else to_datetime(moment(until, "--until", call.now(), 1))
+    with call.client() as client:
+        client.pause(*ids, until=end, reason=reason)
+        _answer_schedules(call, [client.get(one) for one in ids], "paused")
+
+
+@command(app, "resume")
+def resume(call: Call, ids: IdsArgument) -> None:
+    """Resume schedules. They go on with their first slot from now."""
+    with call.client() as client:
+        client.resume(*ids)
+        _answer_schedules(call, [client.get(one) for one in ids], "resumed")
+
+
+def _answer_schedules(call: Call, found: "list[Schedule]", word: str) -> None:
+    from synccron.cli.render import changed
+
+    call.answer([one.to_json() for one in found], lambda: changed(call.paper(), found, word))

@@ -1,0 +1,116 @@
+"""Threads that take turns, and what they do when the store is away.
+
+A turn reads, decides and writes; it gives how long it may be idle. A loop takes its next turn then,
+or as soon as the bell rings. Turns that fail are taken again with back-off, for ever.
+"""
+
+import threading
+from collections.abc import Callable
+
+from synccron.clock import Bell, Clock
+from synccron.errors import StoreDamaged, StoreError
+from synccron.events import Events
+from synccron.model.time import SECOND, Duration
+
+LONGEST_IDLE: Duration = SECOND  # the wall clock is read at least so often: it may jump
+LONGEST_PAUSE: Duration = 5 * SECOND
+
+
+class StoreState:
+    """Whether the store answers: said once when it goes, and once when it is back."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._lock = threading.Lock()
+        self.error: StoreError | None = None
+
+    def failed(self, error: StoreError) -> None:
+        """Note that a call failed."""
+        with self._lock:
+            first, self.error = self.error is None, error
+        if first:
+            self._events.emit("store_lost", "error", code=error.code, message=error.message)
+
+    def answered(self) -> None:
+        """Note that a call went well."""
+        if self.error is None:
+            return
+        with self._lock:
+            back, self.error = self.error is not None, None
+        if back:
+            self._events.emit("store_back")
+
+
+class Loop:
+    """One thread that takes turns until it is stopped.
+
+    `turn` gives the ms until its next turn at the latest; `fatal` is called when going on would be
+    wrong (a damaged store).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        turn: Callable[[], Duration],
+        *,
+        clock: Clock,
+        bell: Bell,
+        state: StoreState,
+        events: Events,
+        fatal: Callable[[StoreError], None],
+    ) -> None:
+        self._turn = turn
+        self._bell = bell
+        self._state = state
+        self._events = events
+        self._fatal = fatal
+        self._stopped = False
+        self._stopping = Bell(clock)
+        self._failures = 0
+        self._thread = threading.Thread(target=self._run, name=f"synccron-{name}", daemon=True)
+        self.name = name
+
+    def start(self) -> None:
+        """Take the first turn, in a thread of its own."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no further turn; returns at once."""
+        self._stopped = True
+        self._stopping.ring()
+        self._bell.ring()
+
+    def join(self) -> None:
+        """Wait for the turn in hand to end."""
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            seen = self._bell.rings
+            idle = self._take()
+            if self._failures:
+                # That others write is no reason to try a store that fails us more often.
+                self._stopping.wait(0, idle)
+            elif idle > 0 and not self._stopped:
+                self._bell.wait(seen, min(idle, LONGEST_IDLE))
+
+    def _take(self) -> Duration:
+        try:
+            idle = self._turn()
+        except StoreDamaged as error:
+            self._fatal(error)
+            return LONGEST_IDLE
+        except StoreError as error:
+            self._state.failed(error)
+            return self._back_off()
+        except Exception as error:  # noqa: BLE001 - one bad turn must not end the node
+            self._events.emit("tick_error", "error", loop=self.name, error=repr(error))
+            return self._back_off()
+        self._failures = 0
+        self._state.answered()
+        return idle
+
+    def _back_off(self) -> Duration:
+        self._failures = min(self._failures + 1, 10)
+        return min(50 * 2**self._failures, LONGEST_PAUSE)

@@ -1,0 +1,314 @@
+"""A node: its registration, its loops, and how it ends.
+
+It puts the pieces together; what they do stands in their files. A node that starts or stops any
+number of times leaves nothing behind but its record in the store.
+"""
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from random import SystemRandom
+
+import tzdata
+
+from synccron import __version__
+from synccron.clock import Bell, Clock, SystemClock
+from synccron.engine.dispatcher import Dispatcher
+from synccron.engine.elector import Elector
+from synccron.engine.loop import Loop, StoreState
+from synccron.engine.reaper import Keeper, Reaper
+from synccron.engine.registrar import Registrar
+from synccron.engine.sweeper import Sweeper
+from synccron.engine.tally import Tally
+from synccron.engine.worker import Worker
+from synccron.errors import IdTaken, InvalidInput, SessionLost, StoreError
+from synccron.events import Event, Events
+from synccron.handlers import open_handlers
+from synccron.handlers.base import Handlers
+from synccron.model.lease import Node as Record
+from synccron.model.lease import Session
+from synccron.model.time import SECOND, Duration, format_instant, to_duration
+from synccron.store import open_store, store_file
+from synccron.store.base import Store
+from synccron.store.logs import log_path, logs_folder
+
+SHORTEST_LEASE: Duration = 500
+GIVE_BACK: Duration = 15 * SECOND  # for attempts that were told to end, beyond any usual kill_after
+SETTLE: Duration = 5 * SECOND  # for the results of what was killed
+JOIN_AGAIN: Duration = 200
+
+
+def default_concurrency() -> int:
+    """Give how many attempts a node runs at once unless told: the larger of 16 and 4 a core."""
+    return max(16, 4 * (os.cpu_count() or 1))
+
+
+class Node:
+    """One node on a store: `start`, then `stop`; it can be started once.
+
+    `on_event` gets every `Event`; what it raises is swallowed. Durations are timedeltas, texts such
+    as `5s`, or seconds. Raises InvalidInput for options that make no sense, StoreError where the
+    store can't be used.
+    """
+
+    def __init__(
+        self,
+        store: str,
+        *,
+        id: str | None = None,  # noqa: A002 - it is the option's name
+        concurrency: int | None = None,
+        lease: timedelta | str | float = 5,
+        node_lease: timedelta | str | float = 15,
+        drain: timedelta | str | float = 30,
+        lead: bool = True,
+        work: bool = True,
+        pass_env: Sequence[str] = (),
+        retention: timedelta | str | float = timedelta(days=7),
+        retention_jobs: int = 1000,
+        on_event: Callable[[Event], object] | None = None,
+        clock: Clock | None = None,
+        luck: Callable[[], float] | None = None,
+    ) -> None:
+        self.id = id or f"{socket.gethostname()}-{secrets.token_hex(3)}"
+        self._url = store
+        self._clock = clock or SystemClock()
+        self._concurrency = default_concurrency() if concurrency is None else concurrency
+        self._lease = to_duration(lease)
+        self._node_lease = to_duration(node_lease)
+        self._drain = to_duration(drain)
+        self._lead, self._work = lead, work
+        self._pass_env = tuple(pass_env)
+        self._retention = to_duration(retention)
+        self._retention_jobs = retention_jobs
+        self._luck = luck or SystemRandom().random
+        self._check()
+        self._events = Events(self._clock.now, *([on_event] if on_event else []))
+        self._tally = Tally()
+        self._bell = Bell(self._clock)
+        self._ended = Bell(self._clock)
+        self._hurry = False
+        self._fatal: StoreError | None = None
+        self._loops: list[Loop] = []
+        self._session: Session | None = None
+        self._store: Store | None = None
+
+    def start(self) -> None:
+        """Open the store, register, and start working; returns when it does."""
+        self._store = open_store(self._url, create=True, clock=self._clock)
+        handlers = open_handlers(pass_env=self._pass_env, clock=self._clock)
+        try:
+            self._build(self._store, handlers)
+            self._session = self._join(self._registrar.record(secrets.token_hex(16)))
+            self._registrar.turn()
+            self._store.watch(self._bell.ring)
+        except BaseException:
+            handlers.close()
+            self._store.close()
+            raise
+        self._handlers = handlers
+        self._events.emit("node_joined", node=self.id, session=self._session.id)
+        for loop in self._loops:
+            loop.start()
+
+    def wait(self) -> None:
+        """Wait until the node has ended. Raises the StoreError that it could not go on with."""
+        while not self._ended.wait(0, None):
+            pass
+        if self._fatal is not None:
+            raise self._fatal
+
+    def stop(self, drain: timedelta | str | float | None = None) -> None:
+        """Hand over, let running jobs end for up to `drain`, give back the rest, and leave."""
+        if self._store is None or self._session is None:
+            return
+        left = self._drain if drain is None else to_duration(drain)
+        self._worker.stop_claiming()
+        self._quietly(self._elector.resign)
+        self._wait_idle(left)
+        self._worker.give_back()
+        self._wait_idle(GIVE_BACK)
+        self._handlers.close()
+        self._wait_idle(SETTLE, patient=True)
+        for loop in self._loops:
+            loop.stop()
+        for loop in self._loops:
+            loop.join()
+        self._quietly(lambda: self._registrar.tell(self._registrar.record(self._live().id)))
+        self._quietly(lambda: self._opened().leave(self._live()))
+        self._events.emit("node_left", node=self.id)
+        self._store.close()
+        self._store = None
+        self._ended.ring()
+
+    def hurry(self) -> None:
+        """End at once what a stop in another thread still waits for; its jobs are given back."""
+        self._hurry = True
+        self._worker.ended.ring()
+
+    def metrics(self) -> dict[str, object]:
+        """Give this node's counters, and what it does now."""
+        term = self._elector.term()
+        ticked = self._tally.ticked_at
+        return {
+            **self._tally.counts(),
+            "last_tick_at": None if ticked is None else format_instant(ticked),
+            "leader": term is not None,
+            "epoch": None if term is None else term.epoch,
+            "running": self._worker.running,
+        }
+
+    def _check(self) -> None:
+        if self._concurrency < 1:
+            raise InvalidInput(f"concurrency is {self._concurrency}, expected at least 1")
+        if self._lease < SHORTEST_LEASE:
+            raise InvalidInput(f"lease is {self._lease}ms, expected at least {SHORTEST_LEASE}ms")
+        if self._node_lease < self._lease:
+            raise InvalidInput("node-lease is shorter than lease, expected at least as long")
+
+    def _build(self, store: Store, handlers: Handlers) -> None:
+        clock, events = self._clock, self._events
+        logs = logs_folder(store_file(self._url))
+        self._elector = Elector(
+            store,
+            clock,
+            events,
+            self._live,
+            lease=self._lease,
+            leads=self._lead,
+            acquired=self._took_the_lead,
+        )
+        self._registrar = Registrar(
+            store,
+            clock,
+            self._tally,
+            self._record(),
+            session=self._live,
+            running=lambda: self._worker.running,
+            leads=lambda: self._elector.term() is not None,
+            works=self._work,
+        )
+        self._worker = Worker(
+            store,
+            clock,
+            events,
+            self._tally,
+            handlers,
+            session=self._live,
+            offers=self._registrar.offers,
+            log=lambda job_id, attempt: str(log_path(logs, job_id, attempt)),
+            luck=self._luck,
+            concurrency=self._concurrency,
+            lease=self._lease,
+        )
+        reaper = Reaper(store, clock, events, self._luck)
+        keeper = Keeper(
+            store,
+            clock,
+            self._elector,
+            retention=self._retention,
+            retention_jobs=self._retention_jobs,
+        )
+        dispatcher = Dispatcher(store, clock, self._elector, events, self._tally)
+        sweeper = Sweeper(store, clock, logs, self._retention)
+        shared, own = self._bell, lambda: Bell(clock)
+        turns: list[tuple[str, Callable[[], Duration], Bell]] = [
+            ("heart", self._beat, own()),
+            ("elector", self._elector.seek, shared),
+            ("dispatcher", dispatcher.turn, shared),
+            ("worker", self._worker.turn, shared),
+            ("settler", self._worker.settle_ended, self._worker.ended),
+            ("canceller", self._worker.watch_cancels, shared),
+            ("reaper", reaper.turn, shared),
+            ("registrar", self._registrar.turn, shared),
+            ("keeper", keeper.turn, own()),
+            ("sweeper", sweeper.turn, own()),
+        ]
+        state = StoreState(events)
+        self._loops = [
+            Loop(
+                name,
+                turn,
+                clock=clock,
+                bell=bell,
+                state=state,
+                events=events,
+                fatal=self._give_up,
+            )
+            for name, turn, bell in turns
+        ]
+
+    def _record(self) -> Record:
+        return Record(
+            id=self.id,
+            session="",
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            started_at=self._clock.now(),
+            tzdata=tzdata.IANA_VERSION,
+            concurrency=self._concurrency,
+        )
+
+    def _beat(self) -> Duration:
+        """Renew the session and the lease; nothing else happens in this loop."""
+        try:
+            self._opened().renew(self._live())
+            self._elector.keep()
+        except SessionLost:
+            self._session = self._join(self._registrar.record(secrets.token_hex(16)))
+            self._events.emit("node_joined", "warning", node=self.id, session=self._session.id)
+        return min(self._lease, self._node_lease) // 3
+
+    def _join(self, record: Record) -> Session:
+        store = self._opened()
+        until = self._clock.monotonic() + self._node_lease + SECOND
+        waiting = Bell(self._clock)
+        said = False
+        while True:
+            try:
+                return store.join(record, self._node_lease)
+            except IdTaken as error:
+                if self._clock.monotonic() >= until or self._hurry:
+                    raise
+                if not said:
+                    self._events.emit("tick_error", "warning", error=f"{error.message}; waiting")
+                    said = True
+                waiting.wait(0, JOIN_AGAIN)
+
+    def _took_the_lead(self) -> None:
+        self._tally.add("leader_changes")
+        self._bell.ring()
+
+    def _give_up(self, error: StoreError) -> None:
+        self._fatal = error
+        self._events.emit("store_lost", "error", code=error.code, message=error.message)
+        self._ended.ring()
+
+    def _live(self) -> Session:
+        if self._session is None:
+            raise SessionLost(f"node {self.id} has not joined")
+        return self._session
+
+    def _opened(self) -> Store:
+        if self._store is None:
+            raise StoreError(f"node {self.id} is not running")
+        return self._store
+
+    def _wait_idle(self, timeout: Duration, *, patient: bool = False) -> None:
+        until = self._clock.monotonic() + timeout
+        while not self._worker.idle and (patient or not self._hurry):
+            seen = self._worker.ended.rings
+            left = until - self._clock.monotonic()
+            if left <= 0:
+                return
+            if not self._worker.idle:
+                self._worker.ended.wait(seen, min(left, 100))
+
+    def _quietly(self, step: Callable[[], object]) -> None:
+        """Take a step of the farewell; when the store is away, leases end it in time."""
+        try:
+            step()
+        except (StoreError, SessionLost) as error:
+            self._events.emit("store_lost", "warning", code=error.code, message=error.message)

@@ -1,0 +1,249 @@
+"""A node's work: waiting, admit, claim, start; and the end of each attempt: settle.
+
+What an admission or a settlement is, the model decides; that only the newest fence settles a job,
+the store. Results are held until the store takes or refuses them.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from synccron.clock import Bell, Clock
+from synccron.engine.tally import Tally
+from synccron.events import Events
+from synccron.handlers.base import Handlers, Invocation, Run
+from synccron.model.admit import Place, admit
+from synccron.model.job import Admission, Candidate, Claim, Ending, Outcome, Settlement, Step
+from synccron.model.lease import Node, Session
+from synccron.model.schedule import JsonText
+from synccron.model.settle import settle
+from synccron.model.time import SECOND, Duration, Instant, format_instant
+from synccron.store.base import Store, Where
+
+SPARE = 32  # candidates looked at beyond the free places: some wait for others
+FULL_PAUSE: Duration = 100  # how often a full node looks for what it has to queue, in ms
+SETTLED_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class _Attempt:
+    claim: Claim
+    run: Run | None = None
+    stopped: Ending | None = None
+
+
+class Worker:
+    """Runs jobs on this node, at most `concurrency` at once.
+
+    `_attempts` are those under way by job id and `_ended` those to be settled; the lock guards both
+    against the threads of handlers that end.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        events: Events,
+        tally: Tally,
+        handlers: Handlers,
+        *,
+        session: Callable[[], Session],
+        offers: Callable[[], frozenset[str]],
+        log: Callable[[str, int], str],
+        luck: Callable[[], float],
+        concurrency: int,
+        lease: Duration,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._events = events
+        self._tally = tally
+        self._handlers = handlers
+        self._session = session
+        self._offers = offers
+        self._log = log
+        self._luck = luck
+        self._concurrency = concurrency
+        self._lease = lease
+        self._lock = threading.Lock()
+        self._attempts: dict[str, _Attempt] = {}
+        self._ended: deque[Settlement] = deque()
+        self._claiming = True
+        self.ended = Bell(clock)  # rings when an attempt has ended
+
+    @property
+    def running(self) -> int:
+        """How many attempts are under way on this node."""
+        return len(self._attempts)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs, and every result has been settled or refused."""
+        with self._lock:
+            return not self._attempts and not self._ended
+
+    def turn(self) -> Duration:
+        """Claim and start what may start; ms until something else may."""
+        if not self._claiming:
+            return SECOND
+        now = self._clock.now()
+        free = self._concurrency - len(self._attempts)
+        candidates = self._store.waiting(self._offers(), now + SECOND, free + SPARE)
+        admissions = self._admit(candidates, now, free)
+        if admissions:
+            self._claim(admissions, now)
+        if free <= 0:
+            return FULL_PAUSE
+        later = [each.job.run_at for each in candidates if each.job.run_at > now]
+        waiting = len(candidates) - len(admissions) - len(later)
+        return max(0, min([*later, now + (FULL_PAUSE if waiting else SECOND)]) - self._clock.now())
+
+    def watch_cancels(self) -> Duration:
+        """End the attempts that somebody asked to cancel; ms until the next look."""
+        if self._attempts:
+            for job_id in self._store.cancelling(self._session()):
+                self._stop(job_id, "cancelled")
+        return SECOND
+
+    def settle_ended(self) -> Duration:
+        """Settle what has ended; what the store does not take now is kept."""
+        with self._lock:
+            batch = [self._ended[n] for n in range(min(len(self._ended), SETTLED_AT_ONCE))]
+        if not batch:
+            return SECOND
+        # Law 5: the store compares each fence, against whoever took the job up meanwhile.
+        written = self._store.settle(batch, self._clock.now())
+        with self._lock:
+            for _ in batch:
+                self._ended.popleft()
+        for settlement, job in zip(batch, written, strict=True):
+            if job is None:
+                self._events.emit(
+                    "job_lost",
+                    "warning",
+                    job_id=settlement.job.id,
+                    fence=settlement.claim.fence,
+                    reason="a newer attempt has it: this result was refused",
+                )
+                continue
+            self._events.emit(
+                "job_settled",
+                "info" if job.state in ("completed", "scheduled", "queued") else "warning",
+                job_id=job.id,
+                state=job.state,
+                attempt=len(job.attempts),
+                error=job.error,
+            )
+        return 0
+
+    def stop_claiming(self) -> None:
+        """Take no further job."""
+        self._claiming = False
+
+    def give_back(self) -> None:
+        """End all attempts that are under way; their jobs are queued again."""
+        for job_id in tuple(self._attempts):
+            self._stop(job_id, "given_back")
+
+    def _admit(self, candidates: Sequence[Candidate], now: Instant, free: int) -> list[Admission]:
+        others = _others_live(self._store, self._session()) if _retrying(candidates) else False
+        admissions: list[Admission] = []
+        for candidate in candidates:
+            place = Place(
+                node=self._session().node, full=free <= 0, others=others, lease=self._lease
+            )
+            admission = admit(candidate, now, place)
+            if admission is None:
+                continue
+            admissions.append(admission)
+            free -= admission.job is None and admission.miss is None
+        return admissions
+
+    def _claim(self, admissions: Sequence[Admission], now: Instant) -> None:
+        # Law 5: each claim gets a new fence; laws 1 and 5: what has moved since is refused.
+        claims = self._store.claim(self._session(), admissions, now)
+        for admission, claim in zip(admissions, claims, strict=True):
+            if claim is not None:
+                self._start(claim)
+            elif admission.miss is not None:
+                miss = admission.miss
+                self._tally.add("dispatch_skipped")
+                self._events.emit(
+                    "dispatch_skipped",
+                    "warning",
+                    schedule_id=miss.schedule_id,
+                    reason=miss.reason,
+                    first=format_instant(miss.first),
+                    last=format_instant(miss.last),
+                    count=miss.count,
+                )
+
+    def _start(self, claim: Claim) -> None:
+        job = claim.job
+        attempt = _Attempt(claim=claim)
+        with self._lock:
+            self._attempts[job.id] = attempt
+        self._events.emit(
+            "job_started",
+            job_id=job.id,
+            schedule_id=job.schedule_id,
+            attempt=len(job.attempts),
+            fence=claim.fence,
+        )
+        attempt.run = self._handlers.start(
+            self._invocation(claim), lambda outcome: self._end(attempt, outcome)
+        )
+
+    def _invocation(self, claim: Claim) -> Invocation:
+        job, definition = claim.job, claim.definition
+        number = len(job.attempts)
+        steps = (
+            {step.key: step.value for step in self._store.read(Step, Where(ids=(job.id,))).items}
+            if number > 1 and definition.handler is not None
+            else {}
+        )
+
+        def remember(key: str, value: JsonText) -> JsonText | None:
+            return self._store.remember(claim, key, value)
+
+        return Invocation(
+            job_id=job.id,
+            schedule_id=job.schedule_id,
+            slot=job.slot,
+            attempt=number,
+            fence=claim.fence,
+            input=definition.input if job.input is None else job.input,
+            run=definition.run,
+            handler=definition.handler,
+            env=definition.env,
+            cwd=definition.cwd,
+            user=definition.user,
+            timeout=definition.timeout,
+            kill_after=definition.kill_after,
+            log=self._log(job.id, number),
+            steps=steps,
+            remember=remember,
+        )
+
+    def _end(self, attempt: _Attempt, outcome: Outcome) -> None:
+        settlement = settle(attempt.claim, outcome, self._clock.now(), self._luck())
+        with self._lock:
+            self._attempts.pop(attempt.claim.job.id, None)
+            self._ended.append(settlement)
+        self.ended.ring()
+
+    def _stop(self, job_id: str, why: Ending) -> None:
+        attempt = self._attempts.get(job_id)
+        if attempt is not None and attempt.run is not None and attempt.stopped is None:
+            attempt.stopped = why
+            attempt.run.stop(why)
+
+
+def _retrying(candidates: Sequence[Candidate]) -> bool:
+    return any(each.job.attempts for each in candidates)
+
+
+def _others_live(store: Store, session: Session) -> bool:
+    nodes = store.read(Node, limit=1000).items
+    return any(node.live and node.offers and node.session != session.id for node in nodes)

@@ -1,0 +1,78 @@
+"""Decide, at its instant, whether a job may start: overlap, a full node, a clock that jumped.
+
+What follows the end of an attempt is `settle.py`'s.
+"""
+
+from dataclasses import dataclass, replace
+
+from synccron.model.cron import timetable
+from synccron.model.job import Admission, Candidate, Job
+from synccron.model.miss import missed
+from synccron.model.schedule import Definition
+from synccron.model.time import Duration, Instant
+
+ELSEWHERE: Duration = 200  # a retry leaves other nodes this long to take it, in ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a job would start: the node, whether it has room, whether other nodes live.
+
+    `lease` is the leader's, in ms: within the shorter of it and the misfire grace a node judges an
+    intention; after that the leader does.
+    """
+
+    node: str
+    full: bool
+    others: bool
+    lease: Duration
+
+
+def admit(candidate: Candidate, now: Instant, place: Place) -> Admission | None:
+    """Judge a candidate; None: it waits. An Admission without job and miss is a claim."""
+    job, definition = candidate.job, candidate.definition
+    if definition is None:
+        gone = replace(job, state="cancelled", finished_at=now, error="unregistered")
+        return Admission(candidate=candidate, job=gone)
+    if job.retry_delay is not None and job.run_at > now + job.retry_delay:
+        # Law 6: the wall clock jumped back; the delay counts anew.
+        return Admission(candidate=candidate, job=replace(job, run_at=now + job.retry_delay))
+    if job.run_at > now:
+        return None
+    if job.intention:
+        return _judge(candidate, definition, now, place)
+    if place.full or _kept_for_others(job, now, place) or (job.alone and not _first(candidate)):
+        return None
+    return Admission(candidate=candidate)
+
+
+def _judge(
+    candidate: Candidate, definition: Definition, now: Instant, place: Place
+) -> Admission | None:
+    job = candidate.job
+    if now - job.run_at > min(place.lease, definition.misfire_grace):
+        return None
+    if definition.overlap == "skip" and candidate.active:
+        table = timetable(definition.cron, definition.tz, definition.id)
+        (miss,) = missed(
+            table, definition.id, job.run_at, job.run_at, besides=(), reason="overlap", now=now
+        )
+        return Admission(candidate=candidate, miss=miss)
+    if place.full:
+        waiting = replace(job, state="queued", revision=candidate.version)
+        return Admission(candidate=candidate, job=waiting)
+    return Admission(candidate=candidate)
+
+
+def _kept_for_others(job: Job, now: Instant, place: Place) -> bool:
+    retrying = job.state == "scheduled" and job.node == place.node
+    return retrying and place.others and now < job.run_at + ELSEWHERE
+
+
+def _first(candidate: Candidate) -> bool:
+    """Tell whether nothing of its schedule runs or is before it in the queue."""
+    job = candidate.job
+    return not any(
+        other.state == "running" or (other.run_at, other.id) < (job.run_at, job.id)
+        for other in candidate.active
+    )

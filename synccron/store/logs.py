@@ -1,0 +1,31 @@
+"""Where the whole output of each attempt lies: path arithmetic that writer and readers share.
+
+The node writes the files and bounds them, the command line reads them; nothing here opens one. A
+log is on the host that ran the attempt, beside that host's store; elsewhere there is only the tail
+that the store keeps.
+"""
+
+import hashlib
+from pathlib import Path
+from urllib.parse import quote
+
+_LONGEST = 200  # bytes of a folder's name; file systems end at 255
+
+
+def logs_folder(database: str | Path) -> Path:
+    """Give the folder for the logs of the store in this database file: `<file>.logs`."""
+    path = Path(database)
+    return path.with_name(f"{path.name}.logs")
+
+
+def log_path(folder: Path, job_id: str, attempt: int) -> Path:
+    """Give the file for the output of one attempt: `<folder>/<job>/<attempt>.log`.
+
+    The job's name has no character that means something in a path; one that would be too long is
+    replaced by its hash.
+    """
+    # quote() leaves dots alone, and job ids start with a schedule's id or a kind: never "." or ".."
+    name = quote(job_id, safe="")
+    if len(name) > _LONGEST:
+        name = hashlib.sha256(job_id.encode()).hexdigest()
+    return folder / name / f"{attempt}.log"
