@@ -140,7 +140,9 @@ def _zsh(commands: list[Entry]) -> Iterator[str]:
     yield "    local -a store"
     yield "    local index"
     yield "    for ((index = 2; index < CURRENT; index++)); do"
-    yield '        if [[ ${words[index]} == --store ]]; then store=(--store "${words[index + 1]}"); fi'
+    yield "        if [[ ${words[index]} == --store ]]; then"
+    yield '            store=(--store "${words[index + 1]}")'
+    yield "        fi"
     yield "    done"
     yield '    case "${words[CURRENT - 1]}" in'
     yield "        -f | --file | --apply) _files && return ;;"

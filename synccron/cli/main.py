@@ -10,7 +10,9 @@ import importlib
 import json
 import os
 import sys
+import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -56,21 +58,27 @@ COMMANDS = {
 class Commands(TyperGroup):
     """The commands by name, each built only when it is asked for."""
 
-    # typing.override is not in Python 3.11
+    # Python 3.11 has no typing.override; `ctx` is the base class's signature.
 
-    def list_commands(self, ctx: Context) -> list[str]:  # type: ignore[explicit-override]
+    def list_commands(  # type: ignore[explicit-override]
+        self,
+        ctx: Context,  # noqa: ARG002
+    ) -> list[str]:
+        """Give the names in the order of --help."""
         return list(COMMANDS)
 
     def get_command(  # type: ignore[explicit-override]
-        self, ctx: Context, cmd_name: str
+        self,
+        ctx: Context,  # noqa: ARG002
+        cmd_name: str,
     ) -> Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        return load(cmd_name)
+        """Build a command; None: there is none of this name."""
+        return load(cmd_name) if cmd_name in COMMANDS else None
 
     def resolve_command(  # type: ignore[explicit-override]
         self, ctx: Context, args: list[str]
     ) -> tuple[str | None, Command | None, list[str]]:
+        """Find the command that the arguments begin with, or say what was meant."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-"):
             raise _UnknownCommand(name, ctx)
@@ -80,7 +88,7 @@ class Commands(TyperGroup):
 class _UnknownCommand(UsageError):
     def __init__(self, name: str, ctx: Context) -> None:
         super().__init__(f"there is no command '{name}'", ctx)
-        self.close = difflib.get_close_matches(name, COMMANDS, n=1)
+        self.close = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.5)
 
 
 def load(name: str) -> Command:
@@ -132,13 +140,11 @@ def root() -> Command:
 def run(argv: Sequence[str]) -> int:
     """Run one command line (without the program's name) and give its exit status."""
     own = argv[: argv.index("--")] if "--" in argv else argv
-    debug = "--debug" in own
-    as_json = "--json" in own
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a locale that lacks a character loses no listing
+            stream.reconfigure(errors="backslashreplace")
     try:
-        command = root()
-        with command.make_context("synccron", list(argv)) as context:
-            status = command.invoke(context)
-        sys.stdout.flush()
+        return _invoke(argv)
     except typer.Exit as end:
         return end.exit_code
     except (KeyboardInterrupt, typer.Abort):
@@ -146,16 +152,17 @@ def run(argv: Sequence[str]) -> int:
     except BrokenPipeError:
         _silence()
         return READER_GONE
-    except ClickException as error:
-        return tell(_usage(error), as_json=as_json)
-    except SynccronError as error:
-        if debug:
-            raise
-        return tell(error, as_json=as_json)
-    except Exception as error:
-        if debug:
-            raise
-        return tell(_internal(error), as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told in the one way
+        if "--debug" in own:
+            traceback.print_exc()
+        return tell(_told(error), as_json="--json" in own)
+
+
+def _invoke(argv: Sequence[str]) -> int:
+    command = root()
+    with command.make_context("synccron", list(argv)) as context:
+        status = command.invoke(context)
+    sys.stdout.flush()
     return status if isinstance(status, int) else 0
 
 
@@ -192,6 +199,12 @@ class _Usage(SynccronError):
 
 class _Internal(SynccronError):
     code = "internal"
+
+
+def _told(error: Exception) -> SynccronError:
+    if isinstance(error, SynccronError):
+        return error
+    return _usage(error) if isinstance(error, ClickException) else _internal(error)
 
 
 def _usage(error: ClickException) -> SynccronError:

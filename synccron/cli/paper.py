@@ -49,14 +49,14 @@ def visible(text: str) -> str:
 
 
 def visible_output(output: bytes) -> str:
-    """Escape the same in what a job printed, but keep its lines and tabs; bad UTF-8 as `\\xff`."""
+    """Escape the same in what a job printed and show bad UTF-8, but keep its lines and tabs."""
     return _HARMFUL_OUTPUT.sub(_escape, output.decode("utf-8", "backslashreplace"))
 
 
 def _escape(found: re.Match[str]) -> str:
     character = found[0]
-    code = ord(character)
-    return _SHORT.get(character) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}")
+    # backslashreplace writes \\x9b and \\u202e, and lone surrogates too
+    return _SHORT.get(character) or character.encode("ascii", "backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

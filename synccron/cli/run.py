@@ -129,9 +129,10 @@ def _serve(call: Call, node: "Node", files: Sequence[str], listener: "Listener")
                 return
             raise
         signals.started = True
+        tell = Events(call.now, listener)
         failure: list[SynccronError] = []
         threading.Thread(target=_watch, args=(node, signals, failure), name="ended").start()
-        _notify("READY=1")
+        _notify("READY=1", tell)
         ending = False
         for number in signals:
             if number == _ENDED:
@@ -142,7 +143,7 @@ def _serve(call: Call, node: "Node", files: Sequence[str], listener: "Listener")
                 node.hurry()
             else:
                 ending = True
-                _notify("STOPPING=1")
+                _notify("STOPPING=1", tell)
                 threading.Thread(target=node.stop, name="stop").start()
         if failure and not ending:
             node.stop(0)
@@ -214,7 +215,7 @@ def _signals(node: "Node") -> Iterator[_Signals]:
         signals.close()
 
 
-def _notify(state: str) -> None:
+def _notify(state: str, events: Events) -> None:
     """Tell systemd, where it listens (sd_notify)."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
@@ -223,6 +224,9 @@ def _notify(state: str) -> None:
 
     if address.startswith("@"):  # an abstract socket
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
-        to.connect(address)
-        to.sendall(state.encode())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
+            to.connect(address)
+            to.sendall(state.encode())
+    except OSError as error:  # the node works as well without
+        events.emit("tick_error", "warning", during="sd_notify", error=str(error))

@@ -1,0 +1,167 @@
+"""The model's values as JSON text, and back: what every store keeps of them.
+
+A value is written with every field, so that a default that changes later changes nothing that is
+stored. Reading is exact: a field or a type that the model does not know is refused with
+StoreDamaged, and a field that is absent must have a default (it was added after the value was
+written). Which text lies where is each store's.
+"""
+
+import base64
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import lru_cache
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from synccron.errors import StoreDamaged
+from synccron.model.schedule import JsonText
+
+T = TypeVar("T")
+Convert = Callable[[Any], Any]
+
+
+class _Unreadable(ValueError):
+    """A stored value is not of the type that the model has."""
+
+
+def encode(value: object) -> JsonText:
+    """Write a value as canonical JSON: sorted keys, no spaces, ASCII."""
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
+
+
+def decode(kind: type[T], text: str) -> T:
+    """Read a value of this type. Raises StoreDamaged, naming the type and what is wrong with it."""
+    try:
+        value: T = _reader(kind)(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise StoreDamaged(
+            f"a stored {_name(kind)} cannot be read: {error}",
+            hint="run `synccron doctor`; restore a backup if the file is damaged",
+        ) from error
+    return value
+
+
+def _plain(value: object) -> Any:
+    """Give the JSON value of a record, a container or a plain value."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(each) for each in value)
+    if isinstance(value, (tuple, list)):
+        return [_plain(each) for each in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return value
+
+
+@lru_cache(maxsize=256)
+def _reader(kind: Any) -> Convert:
+    """Give the function that turns a JSON value into a value of this type, checking it."""
+    origin, args = get_origin(kind), get_args(kind)
+    if is_dataclass(kind):
+        return _record_reader(typing.cast("type[Any]", kind))
+    if origin in (Union, types.UnionType):
+        return _union_reader(args)
+    if origin is Literal:
+        return _literal_reader(frozenset(args))
+    if origin in (tuple, frozenset):
+        return _list_reader(origin, _reader(args[0]))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _mapping_reader(_reader(args[1]))
+    if kind is bytes:
+        return _bytes
+    return _exactly(kind)
+
+
+def _record_reader(kind: type[Any]) -> Convert:
+    hints = typing.get_type_hints(kind)
+    convert = {field.name: _reader(hints[field.name]) for field in fields(kind)}
+    needed = {field.name for field in fields(kind) if _needed(field)}
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _Unreadable(f"{_name(kind)} is {_shown(value)}")
+        if not needed <= value.keys() <= convert.keys():
+            wrong = sorted(needed - value.keys()) or sorted(value.keys() - convert.keys())
+            raise _Unreadable(f"{_name(kind)} lacks, or should not have: {', '.join(wrong)}")
+        try:
+            return kind(**{name: convert[name](each) for name, each in value.items()})
+        except _Unreadable as error:
+            raise _Unreadable(f"{_name(kind)}: {error}") from error
+
+    return read
+
+
+def _needed(field: "Field[Any]") -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
+
+
+def _union_reader(kinds: tuple[Any, ...]) -> Convert:
+    choices = [_reader(each) for each in kinds]
+
+    def read(value: Any) -> Any:
+        for choice in choices:
+            try:
+                return choice(value)
+            except _Unreadable:
+                continue
+        raise _Unreadable(f"{_shown(value)} is none of {', '.join(map(_name, kinds))}")
+
+    return read
+
+
+def _literal_reader(names: frozenset[object]) -> Convert:
+    def read(value: Any) -> Any:
+        if not isinstance(value, str) or value not in names:
+            raise _Unreadable(f"{_shown(value)} is none of {', '.join(sorted(map(str, names)))}")
+        return value
+
+    return read
+
+
+def _list_reader(kind: Callable[[Any], Any], item: Convert) -> Convert:
+    def read(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise _Unreadable(f"{_shown(value)} is no list")
+        return kind(item(each) for each in value)
+
+    return read
+
+
+def _mapping_reader(item: Convert) -> Convert:
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _Unreadable(f"{_shown(value)} is no object")
+        return {key: item(each) for key, each in value.items()}
+
+    return read
+
+
+def _bytes(value: Any) -> bytes:
+    if not isinstance(value, str):
+        raise _Unreadable(f"{_shown(value)} is no text")
+    return base64.b64decode(value, validate=True)
+
+
+def _exactly(kind: type[Any]) -> Convert:
+    """Accept this type alone: a JSON true is no number."""
+
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise _Unreadable(f"{_shown(value)} is no {_name(kind)}")
+        return value
+
+    return read
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__name__", str(kind))
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 40 else f"{text[:40]}…"

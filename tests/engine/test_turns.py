@@ -1,0 +1,214 @@
+"""The turns of a node, taken by hand: what is due becomes jobs, which run, end and are settled."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from synccron.clock import ManualClock
+from synccron.errors import StaleTerm
+from synccron.model.change import pause
+from synccron.model.job import DeadLetter, Miss
+from synccron.model.plan import Due
+from synccron.model.schedule import Retry
+from synccron.model.time import MINUTE, SECOND
+from synccron.store.base import Where
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import Bench as Node
+
+
+def test_a_slot_becomes_a_job_that_runs_and_is_settled(node: "Node") -> None:
+    node.register()
+    assert node.run_due() == []
+    node.advance_to(node.schedule().cursor.next)
+    (run,) = node.run_due()
+    assert run.invocation.run == "true"
+    (job,) = node.jobs()
+    assert (job.state, job.lateness, run.invocation.fence) == ("running", 0, job.fence)
+    run.end()
+    node.worker.settle_ended()
+    (job,) = node.jobs()
+    assert (job.state, node.worker.idle) == ("completed", True)
+    assert [event.event for event in node.told[-3:]] == [
+        "dispatch_submitted",
+        "job_started",
+        "job_settled",
+    ]
+
+
+def test_the_leader_sleeps_until_the_next_slot(node: "Node", clock: ManualClock) -> None:
+    node.register(cron="* * * * * *")
+    node.advance_to(node.schedule().cursor.next)
+    assert node.dispatcher.turn() == SECOND
+    clock.advance(300)
+    assert node.dispatcher.turn() == SECOND - 300
+
+
+def test_a_node_that_does_not_lead_dispatches_nothing(
+    node: "Node", make_node: "Callable[[str], Node]"
+) -> None:
+    follower = make_node("n2")
+    follower.elector.seek()
+    assert follower.elector.term() is None
+    node.register(cron="* * * * * *")
+    node.advance_to(node.schedule().cursor.next)
+    follower.dispatcher.turn()
+    assert node.jobs() == []
+
+
+def test_a_deposed_leader_changes_nothing_and_says_so(
+    node: "Node", make_node: "Callable[[str], Node]", clock: ManualClock
+) -> None:
+    node.register(cron="* * * * * *")
+    term = node.elector.term()
+    assert term is not None
+    clock.advance(6 * SECOND)  # the leader was stopped: nobody renewed its lease
+    assert node.elector.term() is None
+    successor = make_node("n2")
+    successor.elector.seek()
+    new = successor.elector.term()
+    assert new is not None
+    assert new.epoch > term.epoch
+    with pytest.raises(StaleTerm):
+        node.store.dispatch(term, [])
+    node.elector.keep()
+    assert [event.fields["epoch"] for event in node.events("leader_lost")] == [term.epoch]
+    node.dispatcher.turn()
+    assert node.jobs() == []
+
+
+def test_resigning_hands_over_at_once(node: "Node", make_node: "Callable[[str], Node]") -> None:
+    follower = make_node("n2")
+    node.elector.resign()
+    follower.elector.seek()
+    assert follower.elector.term() is not None
+    node.elector.seek()
+    assert node.elector.term() is None
+
+
+def test_a_failed_attempt_is_retried_after_its_delay_and_then_a_dead_letter(
+    node: "Node",
+) -> None:
+    node.register(retry=Retry(max_attempts=2, delay=3 * SECOND))
+    node.advance_to(node.schedule().cursor.next)
+    (run,) = node.run_due()
+    run.end("failed", exit_code=1, error="exit status 1")
+    node.worker.settle_ended()
+    (job,) = node.jobs()
+    assert (job.state, job.run_at) == ("scheduled", node.clock.now() + 3 * SECOND)
+    assert node.run_due() == []
+    node.advance_to(job.run_at)
+    (again,) = node.run_due()
+    assert again.invocation.attempt == 2
+    assert again.invocation.fence > run.invocation.fence
+    again.end("failed", exit_code=1, error="exit status 1")
+    node.worker.settle_ended()
+    (job,) = node.jobs()
+    assert job.state == "failed"
+    (dead,) = node.store.read(DeadLetter).items
+    assert (dead.job_id, dead.attempts) == (job.id, 2)
+
+
+def test_a_job_of_a_dead_node_is_taken_up_by_another(
+    node: "Node", make_node: "Callable[[str], Node]", clock: ManualClock
+) -> None:
+    node.register()
+    node.advance_to(node.schedule().cursor.next)
+    (run,) = node.run_due()
+    other = make_node("n2")
+    other.reaper.turn()
+    assert node.jobs()[0].state == "running"
+    clock.advance(16 * SECOND)
+    other.store.renew(other.session)
+    other.reaper.turn()
+    assert (node.jobs()[0].state, node.jobs()[0].lost) == ("queued", 1)
+    other.worker.turn()
+    (again,) = other.handlers.runs
+    run.end()  # the node that slept comes back with its result
+    node.worker.settle_ended()
+    assert node.jobs()[0].state == "running"
+    assert len(node.events("job_lost")) == 1
+    again.end()
+    other.worker.settle_ended()
+    assert node.jobs()[0].state == "completed"
+
+
+def test_overlap_skip_makes_a_miss_while_the_job_before_runs(node: "Node") -> None:
+    node.register(overlap="skip")
+    first = node.schedule().cursor.next
+    node.advance_to(first)
+    (run,) = node.run_due()
+    node.advance_to(first + MINUTE)
+    assert node.run_due() == []
+    (miss,) = node.store.read(Miss, Where(schedule="job")).items
+    assert (miss.reason, miss.first) == ("overlap", first + MINUTE)
+    run.end()
+    node.worker.settle_ended()
+    node.advance_to(first + 2 * MINUTE)
+    assert len(node.run_due()) == 1
+
+
+def test_a_full_node_queues_what_is_due_and_runs_it_when_there_is_room(node: "Node") -> None:
+    for number in range(6):
+        node.register(id=f"job-{number}")
+    node.advance_to(node.schedule("job-0").cursor.next)
+    runs = node.run_due()
+    assert len(runs) == 4
+    node.worker.turn()
+    assert sorted(job.state for job in node.jobs()) == ["queued"] * 2 + ["running"] * 4
+    runs[0].end()
+    runs[1].end()
+    node.worker.settle_ended()
+    node.worker.turn()
+    assert [job.state for job in node.jobs()].count("running") == 4
+
+
+def test_a_cancel_reaches_the_node_that_runs_the_job(node: "Node") -> None:
+    node.register()
+    node.advance_to(node.schedule().cursor.next)
+    (run,) = node.run_due()
+    node.store.cancel(node.jobs()[0].id, node.clock.now())
+    node.worker.watch_cancels()
+    node.worker.watch_cancels()
+    assert run.stops == ["cancelled"]
+    run.end("cancelled")
+    node.worker.settle_ended()
+    assert node.jobs()[0].state == "cancelled"
+    assert node.store.read(DeadLetter).items == ()
+
+
+def test_a_schedule_that_nobody_offers_delays_no_other(node: "Node") -> None:
+    node.register(id="orphan", handler="bill")
+    node.register(id="fine")
+    node.advance_to(node.schedule("fine").cursor.next)
+    (run,) = node.run_due()
+    assert run.invocation.schedule_id == "fine"
+    assert len(node.events("dispatch_failed")) == 1
+    assert node.tally.counts()["dispatch_failed"] == 1
+
+
+def test_a_schedule_is_given_up_after_five_failures_in_a_row(node: "Node") -> None:
+    node.register(handler="bill")
+    slot = node.schedule().cursor.next
+    for wait in (0, 1, 2, 4, 8):
+        node.advance_to(max(slot, node.clock.now() + wait * SECOND))
+        node.dispatcher.turn()
+    (dead,) = node.store.read(DeadLetter).items
+    assert (dead.kind, dead.slot, dead.attempts) == ("dispatch", slot, 5)
+    assert node.schedule().cursor.next == slot + MINUTE
+    assert len(node.events("dispatch_advanced_after_failures")) == 1
+
+
+def test_a_pause_ends_by_itself_when_it_was_given_an_end(node: "Node") -> None:
+    node.register()
+    (read,) = node.store.read(Due, Where(ids=("job",))).items
+    change = pause(read, node.clock.now(), node.clock.now() + 90 * SECOND, "a move")
+    assert change is not None
+    assert node.store.apply([change])
+    node.advance_to(node.clock.now() + 89 * SECOND)
+    node.keeper.turn()
+    assert node.schedule().paused
+    node.advance_to(node.clock.now() + 2 * SECOND)
+    node.keeper.turn()
+    assert not node.schedule().paused

@@ -1,0 +1,155 @@
+"""The judge finds each kind of broken history, and nothing in a whole one."""
+
+from dataclasses import replace
+
+import pytest
+
+from synccron.model.job import Job, Miss
+from synccron.model.judge import Deed, History, Violation, judge
+from synccron.model.schedule import Definition, Revision, Schedule
+from synccron.model.time import MINUTE, Instant
+from tests.make import NOW, at, attempt, definition, job, schedule
+
+UNTIL = at("22:05:00")
+
+
+def done(of: Schedule, slot: Instant, fence: int = 1, **fields: object) -> Job:
+    values = {
+        "state": "completed",
+        "revision": 1,
+        "attempts": (attempt(1, fence=fence, started=slot),),
+        "finished_at": slot + 10,
+        **fields,
+    }
+    return job(of, slot, **values)
+
+
+def miss(first: Instant, last: Instant, count: int) -> Miss:
+    return Miss(
+        schedule_id="job", first=first, last=last, count=count, reason="misfire", recorded_at=last
+    )
+
+
+def revision(made: Definition, version: int, when: Instant, cursor: Instant) -> Revision:
+    return Revision(
+        schedule_id="job",
+        version=version,
+        definition=made,
+        at=when,
+        by="me@here",
+        cursor=cursor,
+        tzdata="2026f",
+    )
+
+
+def history(jobs: list[Job], misses: list[Miss], until: Instant = UNTIL) -> History:
+    """A schedule of every minute from 22:01 on whose cursor stands at `until`."""
+    made = schedule()
+    return History(
+        schedule=replace(made, cursor=replace(made.cursor, next=until)),
+        revisions=[revision(made.definition, 1, NOW, at("22:01:00"))],
+        jobs=jobs,
+        misses=misses,
+    )
+
+
+WHOLE = [done(schedule(), at("22:01:00"), 1), done(schedule(), at("22:04:00"), 2)]
+MISSED = [miss(at("22:02:00"), at("22:03:00"), 2)]
+
+
+def laws(found: tuple[Violation, ...]) -> list[str]:
+    return [violation.law for violation in found]
+
+
+def test_a_whole_history_has_no_violation() -> None:
+    assert judge([history(WHOLE, MISSED)], quiet=True) == ()
+
+
+def test_a_slot_without_a_record_is_found() -> None:
+    (found,) = judge([history(WHOLE, [])], quiet=True)
+    assert found.law == "no slot vanishes"
+    assert "2 slots from 2026-11-23T22:02:00Z" in str(found)
+
+
+def test_the_last_slots_before_the_cursor_are_looked_at_too() -> None:
+    assert laws(judge([history(WHOLE, MISSED, at("22:06:00"))], quiet=True)) == ["no slot vanishes"]
+
+
+def test_a_slot_with_a_job_and_a_miss_is_found() -> None:
+    doubled = [*MISSED, miss(at("22:04:00"), at("22:04:00"), 1)]
+    assert "one job per slot" in laws(judge([history(WHOLE, doubled)], quiet=True))
+
+
+def test_a_slot_with_two_jobs_is_found() -> None:
+    twice = [*WHOLE, replace(WHOLE[0], id="another", attempts=(attempt(fence=9),))]
+    assert "one job per slot" in laws(judge([history(twice, MISSED)], quiet=True))
+
+
+def test_a_record_that_counts_wrong_is_found() -> None:
+    assert laws(judge([history(WHOLE, [miss(at("22:02:00"), at("22:03:00"), 3)])], quiet=True)) == [
+        "no slot vanishes"
+    ]
+
+
+def test_a_change_of_the_cron_is_judged_by_the_cron_of_each_time() -> None:
+    sparse = definition(cron="*/10 * * * *")
+    whole = history(WHOLE, [*MISSED], at("22:20:00"))
+    both = replace(
+        whole,
+        revisions=[*whole.revisions, revision(sparse, 2, at("22:04:30"), at("22:10:00"))],
+        jobs=[*WHOLE, done(schedule(), at("22:10:00"), 3)],
+    )
+    assert judge([both], quiet=True) == ()
+    assert laws(judge([replace(both, jobs=WHOLE)], quiet=True)) == ["no slot vanishes"]
+
+
+def test_what_retention_took_is_not_asked_for() -> None:
+    kept = history([WHOLE[1]], [])
+    cursor = replace(kept.schedule.cursor, history_from=at("22:04:00"))
+    assert judge([replace(kept, schedule=replace(kept.schedule, cursor=cursor))], quiet=True) == ()
+
+
+def test_a_token_that_was_given_twice_is_found() -> None:
+    same = [done(schedule(), at("22:01:00"), 1), done(schedule(), at("22:04:00"), 1)]
+    assert laws(judge([history(same, MISSED)], quiet=True)) == ["one settlement"]
+
+
+def test_tokens_that_do_not_grow_are_found() -> None:
+    shrunk = replace(WHOLE[0], attempts=(attempt(1, fence=5), attempt(2, fence=4)))
+    assert laws(judge([history([shrunk, WHOLE[1]], MISSED)], quiet=True)) == ["one settlement"]
+
+
+def test_two_claims_at_once_are_found_where_overlap_forbids_them() -> None:
+    long = attempt(1, fence=1, started=at("22:01:00"), lasted=4 * MINUTE)
+    beside = [replace(WHOLE[0], alone=True, attempts=(long,)), replace(WHOLE[1], alone=True)]
+    assert laws(judge([history(beside, MISSED)], quiet=True)) == ["one job per slot"]
+
+
+def test_a_job_that_never_settled_is_found_when_all_is_quiet() -> None:
+    running = [replace(WHOLE[0], state="running"), WHOLE[1]]
+    assert judge([history(running, MISSED)], quiet=False) == ()
+    assert laws(judge([history(running, MISSED)], quiet=True)) == ["at least once"]
+
+
+@pytest.mark.parametrize(
+    ("deed", "law"),
+    [
+        (Deed(job_id=WHOLE[0].id, attempt=1, fence=99, ended=True), "one settlement"),
+        (Deed(job_id=WHOLE[0].id, attempt=1, fence=1, ended=False), "at least once"),
+    ],
+)
+def test_what_handlers_did_is_held_against_the_records(deed: Deed, law: str) -> None:
+    ends = [
+        Deed(job_id=each.id, attempt=1, fence=each.fence or 0, ended=True)
+        for each in (WHOLE if law == "one settlement" else WHOLE[1:])
+    ]
+    assert laws(judge([history(WHOLE, MISSED)], [*ends, deed], quiet=True)) == [law]
+
+
+def test_what_was_acknowledged_and_is_gone_is_found() -> None:
+    found = judge([history(WHOLE, MISSED)], acknowledged=["manual:job:a"], quiet=True)
+    assert laws(found) == ["durable"]
+
+
+def test_a_violation_says_in_one_line_what_is_wrong() -> None:
+    assert str(Violation(law="durable", subject="x", message="is gone")) == "durable: x: is gone"
