@@ -5,7 +5,6 @@ before it reaches a terminal. Colour only ever repeats what a word says.
 """
 
 import os
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,7 @@ from typing import TextIO
 from synccron.model.time import DAY, HOUR, MINUTE, SECOND, Instant, format_instant, to_instant
 
 _GAP = "  "
-_CONTROLS = "\x00-\x1f\x7f-\x9f"
-_BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-_BREAKS = "\u2028\u2029"
-_INVISIBLE = "\u200b-\u200d\u2060-\u2064\ufeff\ufff9-\ufffb"
-_HARMFUL = re.compile(f"[{_CONTROLS}{_BIDI}{_BREAKS}{_INVISIBLE}\ud800-\udfff]")
-_HARMFUL_OUTPUT = re.compile(rf"(?![\n\t])[{_CONTROLS}{_BIDI}{_BREAKS}{_INVISIBLE}\ud800-\udfff]")
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, bidi and the invisible, surrogates, breaks
 
 _CODES = {"red": 31, "green": 32, "yellow": 33, "magenta": 35, "cyan": 36, "dim": 2, "bold": 1}
 TONES = {
@@ -45,18 +38,24 @@ TONES = {
 
 def visible(text: str) -> str:
     """Escape what could act on a terminal or forge a line: a name must look like what it is."""
-    return _HARMFUL.sub(_escape, text)
+    return text if text.isprintable() else _escaped(text, "")
 
 
 def visible_output(output: bytes) -> str:
     """Escape the same in what a job printed and show bad UTF-8, but keep its lines and tabs."""
-    return _HARMFUL_OUTPUT.sub(_escape, output.decode("utf-8", "backslashreplace"))
+    lines = output.decode("utf-8", "backslashreplace").split("\n")
+    return "\n".join(line if line.isprintable() else _escaped(line, "\t") for line in lines)
 
 
-def _escape(found: re.Match[str]) -> str:
-    character = found[0]
-    # backslashreplace writes \\x9b and \\u202e, and lone surrogates too
-    return _SHORT.get(character) or character.encode("ascii", "backslashreplace").decode()
+def _escaped(text: str, kept: str) -> str:
+    from unicodedata import category
+
+    return "".join(
+        one.encode("unicode_escape").decode()
+        if one not in kept and category(one) in _HARMFUL
+        else one
+        for one in text
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
