@@ -1,7 +1,8 @@
 """The command that tells the coming slots, of a schedule or of any expression."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
+from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from synccron.cli.call import Call, command, instant
 from synccron.cli.paper import Paper, relative, visible
 from synccron.errors import InvalidInput
-from synccron.model.time import Instant, format_instant, to_instant
+from synccron.model.time import Instant, format_instant, to_datetime, to_instant
 
 if TYPE_CHECKING:
     from synccron.model.cron import Timetable
@@ -61,22 +62,41 @@ def coming(
 def _slots(
     cron: str, zone: str, seed: str | None, start: Instant, count: int
 ) -> tuple[list[Instant], "Timetable"]:
-    from synccron.model.cron import CronError, timetable
+    from synccron.model.cron import FOREVER, CronError, timetable
 
     try:
         table = timetable(cron, zone, seed or "")
     except CronError as error:
         raise InvalidInput(str(error)) from error
     slots: list[Instant] = []
-    while len(slots) < count:
-        start = table.next(start)
+    while len(slots) < count and (start := table.next(start)) < FOREVER:
         slots.append(start)
     return slots, table
 
 
 def _lines(
     paper: Paper, table: "Timetable", cron: str, zone: str, slots: list[Instant]
-) -> Iterable[str]:
+) -> Iterator[str]:
     from synccron.cli.render import in_words
 
     yield paper.tint(f"{visible(cron)}  ({in_words(cron)}; {visible(zone)})", "bold")
+    for slot in slots:
+        parts = [format_instant(slot)]
+        if zone != "UTC":
+            parts.append(_local(slot, zone))
+        if paper.width is not None:
+            parts.append(relative(slot, paper.now).ljust(8))
+        mark = table.marks(slot)
+        if mark is not None:
+            parts.append(paper.tint(mark, "yellow"))
+        yield "  ".join(parts).rstrip()
+
+
+def _local(slot: Instant, zone: str) -> str:
+    """Tell what the clocks of a zone read then: `2027-03-28 03:00:00+02:00`."""
+    from synccron.model.zone import load_zone
+
+    known = load_zone(zone)
+    offset = known.segment(known.index(slot // 1000)).offset
+    there = timezone(timedelta(seconds=offset))
+    return to_datetime(slot).astimezone(there).isoformat(" ", "seconds")

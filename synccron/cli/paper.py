@@ -14,6 +14,8 @@ from typing import TextIO
 from synccron.model.time import DAY, HOUR, MINUTE, SECOND, Instant, format_instant, to_instant
 
 _GAP = "  "
+_LEAST = 8  # characters of a last column that has to yield
+_STATES = ("STATE", "LAST", "OUTCOME")  # columns that begin with a state's word
 _HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, bidi and the invisible, surrogates, breaks
 
 _CODES = {"red": 31, "green": 32, "yellow": 33, "magenta": 35, "cyan": 36, "dim": 2, "bold": 1}
@@ -96,25 +98,32 @@ class Paper:
     def columns(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
         """Lay out rows under a header, aligned; on a terminal the last column yields to the width.
 
-        A column whose header is STATE, or a cell that is a state's word, is coloured.
+        In the columns that tell a state, its word is coloured.
         """
         table = [tuple(header), *(tuple(row) for row in rows)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)][:-1]
-        for number, row in enumerate(table):
-            cells = [*(cell.ljust(width) for cell, width in zip(row, widths, strict=False))]
-            cells.append(self._cut(row[-1], sum(widths) + len(_GAP) * len(widths)))
-            toned = [self._tinted(cell, header=number == 0) for cell in cells]
-            yield _GAP.join(toned).rstrip()
+        room = None if self.width is None else self.width - sum(widths) - len(_GAP) * len(widths)
+        yield self.tint(_row(table[0], widths), "dim")
+        for row in table[1:]:
+            cells = [*row[:-1], _cut(row[-1], room)]
+            spaces = [" " * (width - len(cell)) for width, cell in zip(widths, cells, strict=False)]
+            toned = map(self._toned, header, cells)
+            yield _GAP.join(map(str.__add__, toned, [*spaces, ""])).rstrip()
 
-    def _cut(self, text: str, used: int) -> str:
-        room = len(text) if self.width is None else max(8, self.width - used)
-        return text if len(text) <= room else text[: room - 1] + "…"
+    def _toned(self, column: str, cell: str) -> str:
+        if column not in _STATES:
+            return cell
+        word, space, rest = cell.partition(" ")
+        return self.word(word) + space + rest
 
-    def _tinted(self, cell: str, *, header: bool) -> str:
-        if header:
-            return self.tint(cell, "dim")
-        first, *rest = cell.split(" ", 1)
-        return " ".join([self.word(first), *rest]) if first in TONES else cell
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return _GAP.join(map(str.ljust, cells, [*widths, 0])).rstrip()
+
+
+def _cut(text: str, room: int | None) -> str:
+    room = len(text) if room is None else max(_LEAST, room)
+    return text if len(text) <= room else text[: room - 1] + "…"
 
 
 def paper_for(stream: TextIO, now: Instant, *, colour: bool = True) -> Paper:

@@ -4,6 +4,7 @@ TERM and INT hand over and let running jobs end (a second one ends them); HUP ap
 again. Signals come through a pipe: a handler that took a lock could meet its own thread in it.
 """
 
+import gc
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_USUAL_GC = (700, 10, 10)  # __main__ made it rare, for what ends soon
 _ENDED = 0  # in the pipe, where other bytes are signals
 _ENDING = (signal.SIGTERM, signal.SIGINT)
 
@@ -71,6 +73,7 @@ def run(
     if log not in ("text", "json"):
         raise InvalidInput(f"--log: '{log}' is neither text nor json")
     listener = _logger(log)
+    gc.set_threshold(*_USUAL_GC)
     from synccron.engine.node import Node
 
     node = Node(

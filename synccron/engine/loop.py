@@ -113,4 +113,4 @@ class Loop:
 
     def _back_off(self) -> Duration:
         self._failures = min(self._failures + 1, 10)
-        return min(50 * 2**self._failures, LONGEST_PAUSE)
+        return min(50 << self._failures, LONGEST_PAUSE)

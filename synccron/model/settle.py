@@ -40,7 +40,7 @@ def delay(retry: Retry, failures: int, luck: float) -> Duration:
     """
     if retry.backoff == "fixed":
         return retry.delay
-    longest = min(retry.max_delay, retry.delay * 2 ** min(failures - 1, 40))
+    longest = min(retry.max_delay, retry.delay << min(failures - 1, 40))
     return round(longest * luck)
 
 

@@ -117,6 +117,27 @@ def terminal(store: Path) -> Callable[..., Answer]:
     return call
 
 
+@pytest.fixture
+def begin(store: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a command that goes on until it is interrupted; none outlives the test."""
+    del store
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*words: str) -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(
+            [sys.executable, "-m", "synccron", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        started.append(child)
+        return child
+
+    yield start
+    for child in started:
+        child.kill()
+        child.communicate(timeout=ENOUGH)
+
+
 class RunningNode:
     """A node as users start it, and the events that it tells."""
 

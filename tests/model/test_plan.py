@@ -149,7 +149,8 @@ def test_a_strict_slot_that_nobody_offers_is_tried_again_with_back_off_and_then_
     read, now, tries = due(cursor=at("22:05:00"), handler="bill"), at("22:05:00"), []
     decided = plan(read, now, TERM, OFFERED)
     while decided is not None and not decided.dead:
-        assert decided.jobs == decided.misses == ()
+        assert decided.jobs == ()
+        assert decided.misses == ()
         assert decided.cursor.next == at("22:05:00")
         assert decided.cursor.retry_at is not None
         tries.append((decided.cursor.failures, decided.cursor.retry_at - now))
@@ -188,7 +189,8 @@ def test_a_schedule_that_is_not_strict_misses_without_a_word() -> None:
         due(cursor=at("22:05:00"), handler="bill", strict_handlers=False), at("22:05:00")
     )
     assert [miss.reason for miss in decided.misses] == ["no_handler"]
-    assert decided.dead == decided.jobs == ()
+    assert decided.dead == ()
+    assert decided.jobs == ()
     assert decided.cursor.failures == 0
 
 
@@ -263,7 +265,6 @@ def test_every_slot_that_the_cursor_passes_has_exactly_one_record(
             records += [(each.run_at, each.run_at, 1) for each in decided.jobs]
             records += [(m.first, m.last, m.count) for m in decided.misses]
             read = after(read, decided)
-        assert plan(seen, now, TERM, OFFERED, piece=5) is None or not decided
     records.sort()
     assert sum(count for _, _, count in records) == table.count(
         start - 1, read.schedule.cursor.next - 1

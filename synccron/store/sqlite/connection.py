@@ -19,7 +19,7 @@ from synccron.errors import (
     StoreReadonly,
 )
 from synccron.model.time import Duration
-from synccron.store.sqlite.files import Files, full, missing
+from synccron.store.sqlite.files import Files, full, missing, read_only
 from synccron.store.sqlite.schema import APPLICATION_ID, VERSION
 
 _IDLE_READERS = 4
@@ -35,10 +35,7 @@ def translated(error: sqlite3.Error, files: Files) -> StoreError:
     if code == sqlite3.SQLITE_FULL or (
         code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN) and full(files.folder)
     ):
-        return StoreFull(
-            f"there is no room left for {path}: nothing was stored",
-            hint="make room on that disk; nodes go on by themselves",
-        )
+        return no_room(files)
     if code == sqlite3.SQLITE_READONLY:
         return readonly(files)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -49,6 +46,14 @@ def translated(error: sqlite3.Error, files: Files) -> StoreError:
     if code == sqlite3.SQLITE_CANTOPEN and not path.exists():
         return missing(files)
     return StoreError(f"{path} cannot be used: {error}")
+
+
+def no_room(files: Files) -> StoreFull:
+    """Give the error for a disk that is full."""
+    return StoreFull(
+        f"there is no room left for {files.database}: nothing was stored",
+        hint="make room on that disk; nodes go on by themselves",
+    )
 
 
 def readonly(files: Files) -> StoreReadonly:
@@ -179,13 +184,11 @@ class Readers:
     def _frozen(self) -> sqlite3.Connection:
         """Open what is on a read-only file system, where no log can be made and none is.
 
-        With a log it would be wrong: SQLite would read past it.
+        With a log, or where others may write, it would be wrong: SQLite would read past both.
         """
-        if self._files.log.exists() or not self._files.database.exists():
-            connection = connect(self._files, self._timeout, "ro", self._synchronous)
-        else:
-            connection = connect(self._files, self._timeout, "ro&immutable=1", self._synchronous)
-            self._immutable = True
+        self._immutable = read_only(self._files.folder) and not self._files.log.exists()
+        mode = "ro&immutable=1" if self._immutable else "ro"
+        connection = connect(self._files, self._timeout, mode, self._synchronous)
         try:
             version(connection, self._files)
         except BaseException:

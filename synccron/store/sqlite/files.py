@@ -8,6 +8,7 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
+from errno import EROFS
 from pathlib import Path
 
 from synccron.errors import StoreError, StoreMissing, StoreReadonly
@@ -123,6 +124,11 @@ def full(folder: Path) -> bool:
     return room.f_bavail * room.f_frsize < 64 * 1024 or (room.f_files > 0 and room.f_favail == 0)
 
 
+def read_only(folder: Path) -> bool:
+    """Tell whether the file system is mounted so that nothing can be written."""
+    return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+
+
 def _make_folder(folder: Path) -> None:
     absent: list[Path] = []
     while not folder.exists():
@@ -133,7 +139,7 @@ def _make_folder(folder: Path) -> None:
             make_private_folder(each)
             sync_folder(each.parent)
     except OSError as error:
-        kind = StoreReadonly if error.errno == 30 else StoreError  # noqa: PLR2004 - EROFS
+        kind = StoreReadonly if error.errno == EROFS else StoreError
         raise kind(f"the folder {absent[0]} cannot be made: {error.strerror}") from error
 
 

@@ -10,6 +10,7 @@ import json
 import os
 import threading
 from dataclasses import dataclass
+from errno import EACCES, EPERM, EROFS
 
 from synccron.clock import Clock
 from synccron.errors import StoreError
@@ -20,7 +21,8 @@ from synccron.store.sqlite.files import Files, open_private
 from synccron.store.sqlite.sessions import Sessions
 
 _LOOK: Duration = 100  # how often one who waits looks at who holds it, in ms
-_READONLY = (30, 13, 1)  # EROFS, EACCES, EPERM
+_READONLY = (EROFS, EACCES, EPERM)
+_SIGNATURE = 256  # bytes: the file keeps its size, so that a full disk does not hinder the signing
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class WriteLock:
 
     def release(self) -> None:
         """Let it go."""
-        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, b"-", 0)  # no JSON any more: nobody signed
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
@@ -135,11 +137,11 @@ class WriteLock:
 
     def _sign(self) -> None:
         me = [self._me.pid, self._me.start, self._me.boot, self._sessions.newest()]
-        os.pwrite(self._fd, json.dumps(me).encode("ascii"), 0)
+        os.pwrite(self._fd, json.dumps(me).encode("ascii").ljust(_SIGNATURE), 0)
 
     def _holder(self) -> Holder | None:
         try:
-            pid, start, boot, session = json.loads(os.pread(self._fd, 512, 0))
+            pid, start, boot, session = json.loads(os.pread(self._fd, _SIGNATURE, 0))
         except ValueError:
             return None  # it has just been taken, or let go
         return Holder(Being(pid, start, boot), session)

@@ -12,12 +12,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from errno import ENOSPC
 from typing import Any, TypeVar
 
 from synccron.clock import Clock
 from synccron.errors import StoreError, SynccronError
 from synccron.model.time import Duration
-from synccron.store.sqlite.connection import connect, readonly, translated, translating, version
+from synccron.store.sqlite.connection import connect, no_room, translated, translating, version
 from synccron.store.sqlite.files import Files
 from synccron.store.sqlite.lock import WriteLock
 from synccron.store.sqlite.schema import MIGRATIONS
@@ -120,7 +121,7 @@ class Writer:
             self._queue.append(request)
             lead, self._led = not self._led, True
         if not lead:
-            request.woken.wait()
+            self._wait(request)
         if not request.answered:
             self._lead(request)
         result: T = request.outcome()
@@ -136,6 +137,16 @@ class Writer:
     def trace(self, told: Callable[[str], None] | None) -> None:
         """Tell each statement as it is executed."""
         self._connected().set_trace_callback(told)
+
+    def _wait(self, request: _Request) -> None:
+        try:
+            request.woken.wait()
+        except BaseException:  # an interrupt: whoever was to lead must not leave the others waiting
+            with self._lock, suppress(ValueError):
+                self._queue.remove(request)
+            if request.woken.is_set() and not request.answered:
+                self._hand_over()
+            raise
 
     def _lead(self, mine: _Request) -> None:
         """Commit one group, ours among it, and hand over to who came meanwhile."""
@@ -199,6 +210,8 @@ class Writer:
             return error
         if isinstance(error, sqlite3.Error):
             return translated(error, self._files)
+        if isinstance(error, OSError) and error.errno == ENOSPC:
+            return no_room(self._files)
         return StoreError(f"{self._files.database} cannot be written: {error}")
 
     def _locked(self) -> WriteLock:
@@ -239,6 +252,7 @@ def migrate(connection: sqlite3.Connection, files: Files) -> None:
 
 def _run(request: _Request, transaction: Transaction, files: Files) -> None:
     connection = transaction.db
+    transaction.crowded.clear()
     connection.execute("SAVEPOINT piece")
     try:
         request.result = request.piece(transaction)
@@ -255,9 +269,6 @@ def _run(request: _Request, transaction: Transaction, files: Files) -> None:
 def _fail(group: list[_Request], error: SynccronError) -> None:
     """Give each its own error: one that several threads raise would mix their traces."""
     for request in group:
-        request.result = None
-        request.error = type(error)(error.message, hint=error.hint, details=error.details)
-        request.error.__cause__ = error.__cause__
-
-
-__all__ = ["Piece", "Transaction", "Writer", "migrate", "readonly"]
+        if request.error is None:
+            request.error = type(error)(error.message, hint=error.hint, details=error.details)
+            request.error.__cause__ = error

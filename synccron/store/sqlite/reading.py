@@ -1,0 +1,305 @@
+"""Reads of any record: which table, in which order, under which conditions; a page at a time.
+
+Pages go on by key, never by number: a page costs the same wherever it is.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from synccron.model.job import DeadLetter, Job, Miss, Output, Receipt, Step
+from synccron.model.lease import Node, Totals
+from synccron.model.plan import Due
+from synccron.model.schedule import Revision, Schedule, Tombstone
+from synccron.model.time import Instant, slot_name
+from synccron.store.base import Where
+from synccron.store.sqlite.rows import (
+    DEAD_LETTER_FIELDS,
+    JOB_COLUMNS,
+    MISS_FIELDS,
+    REVISION_FIELDS,
+    SCHEDULE_SELECT,
+    Row,
+    dead_letter_of,
+    job_of,
+    miss_of,
+    revision_of,
+    schedule_of,
+)
+
+_LABELLED = """{schedule} IN (
+  SELECT l.id FROM schedules AS l
+  JOIN revisions AS lr ON lr.schedule_id = l.id AND lr.version = l.version,
+  json_each(lr.definition, '$.labels') AS label WHERE label.key = ? AND label.value = ?
+)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shelf:
+    """How one kind of record is read.
+
+    `select` gives the record's columns after those of `key`; `key` orders it, newest (or last) first
+    where `newest`. The other fields name the columns that conditions are about; "" where a condition
+    does not apply.
+    """
+
+    select: str
+    make: Callable[[Row], Any]
+    key: tuple[str, ...]
+    newest: bool = False
+    id: str = ""
+    schedule: str = ""
+    since: str = ""
+    state: str = ""
+    conditions: Sequence[str] = field(default_factory=tuple)
+
+
+def _columns(table: str, names: Sequence[str]) -> str:
+    return f"SELECT {', '.join(names)} FROM {table}"
+
+
+SCHEDULES = Shelf(
+    select=SCHEDULE_SELECT,
+    make=schedule_of,
+    key=("s.id",),
+    id="s.id",
+    schedule="s.id",
+    since="s.created_at",
+)
+SHELVES: dict[type[Any], Shelf] = {
+    Schedule: SCHEDULES,
+    Due: SCHEDULES,
+    Tombstone: Shelf(
+        select=_columns("tombstones", ("id", "version", "decided_until", "mod")),
+        make=lambda row: Tombstone(id=row[0], version=row[1], decided_until=row[2], mod=row[3]),
+        key=("id",),
+        id="id",
+        schedule="id",
+    ),
+    Revision: Shelf(
+        select=_columns("revisions", REVISION_FIELDS),
+        make=revision_of,
+        key=("seq",),
+        newest=True,
+        schedule="schedule_id",
+        since="at",
+    ),
+    Job: Shelf(
+        select=f"SELECT {JOB_COLUMNS} FROM jobs AS j",
+        make=job_of,
+        key=("j.seq",),
+        newest=True,
+        id="j.id",
+        schedule="j.schedule_id",
+        since="j.created_at",
+        state="j.state",
+    ),
+    Output: Shelf(
+        select=_columns("outputs", ("job_id", "tail", "truncated")),
+        make=lambda row: Output(job_id=row[0], tail=row[1], truncated=bool(row[2])),
+        key=("job_id",),
+        id="job_id",
+    ),
+    Step: Shelf(
+        select=_columns("steps", ("job_id", "key", "value")),
+        make=lambda row: Step(job_id=row[0], key=row[1], value=row[2]),
+        key=("job_id", "key"),
+        id="job_id",
+    ),
+    Receipt: Shelf(
+        select=_columns("receipts", ("job_id", "at", "digest", "state")),
+        make=lambda row: Receipt(job_id=row[0], at=row[1], digest=row[2], state=row[3]),
+        key=("job_id",),
+        id="job_id",
+        since="at",
+    ),
+    Miss: Shelf(
+        select=_columns("misses", MISS_FIELDS),
+        make=miss_of,
+        key=("last", "seq"),
+        newest=True,
+        schedule="schedule_id",
+        since="recorded_at",
+    ),
+    DeadLetter: Shelf(
+        select=_columns("dead_letters", DEAD_LETTER_FIELDS),
+        make=dead_letter_of,
+        key=("seq",),
+        newest=True,
+        id="id",
+        schedule="schedule_id",
+        since="ts",
+    ),
+    Node: Shelf(select=_columns("nodes", ("record",)), make=lambda row: row[0], key=("id",), id="id"),
+}
+
+
+def read_page(
+    db: sqlite3.Connection, shelf: Shelf, where: Where, after: str | None, limit: int
+) -> tuple[list[Any], str | None]:
+    """Read records of a shelf, and the mark of the last one if there are more."""
+    conditions, values = _conditions(shelf, where)
+    if after is not None:
+        sign = "<" if shelf.newest else ">"
+        conditions.append(f"({', '.join(shelf.key)}) {sign} ({', '.join('?' * len(shelf.key))})")
+        values += json.loads(after)
+    direction = " DESC" if shelf.newest else ""
+    statement = shelf.select.replace("SELECT ", f"SELECT {', '.join(shelf.key)}, ", 1)
+    if conditions:
+        statement += f" WHERE {' AND '.join(conditions)}"
+    statement += f" ORDER BY {', '.join(name + direction for name in shelf.key)} LIMIT ?"
+    width = len(shelf.key)
+    rows = db.execute(statement, [*values, limit + 1]).fetchall()
+    more = json.dumps(rows[limit - 1][:width]) if len(rows) > limit else None
+    return [shelf.make(row[width:]) for row in rows[:limit]], more
+
+
+def due_of(db: sqlite3.Connection, schedule: Schedule) -> Due:
+    """Complete a schedule with its intentions, and the slots ahead of its cursor that have a job."""
+    intentions = db.execute(
+        f"SELECT {JOB_COLUMNS} FROM jobs AS j"
+        " WHERE schedule_id = ? AND phase = 'intended' AND phase <> 'settled' ORDER BY run_at",
+        (schedule.id,),
+    )
+    # The key of law 1 sorts by slot: a range of ids is a range of slots.
+    taken = db.execute(
+        "SELECT slot FROM jobs WHERE id >= ? AND id < ? AND schedule_id = ? AND kind = 'slot'",
+        (f"{schedule.id}:{slot_name(schedule.cursor.next)}", f"{schedule.id};", schedule.id),
+    )
+    return Due(
+        schedule=schedule,
+        intentions=tuple(map(job_of, intentions)),
+        taken=frozenset(slot for (slot,) in taken),
+    )
+
+
+def due(db: sqlite3.Connection, until: Instant, overdue: Instant, limit: int) -> list[Due]:
+    """Read what the leader has to decide, the longest due first."""
+    rows = db.execute(
+        f"""
+        {SCHEDULE_SELECT} JOIN (
+          SELECT id, min(at) AS at FROM (
+            SELECT * FROM (
+              SELECT id, due_at AS at FROM schedules WHERE due_at <= ?1 AND due_at IS NOT NULL
+              ORDER BY due_at LIMIT ?3
+            )
+            UNION ALL
+            SELECT * FROM (
+              SELECT schedule_id, min(run_at) FROM jobs
+              WHERE phase = 'intended' AND run_at < ?2 AND phase <> 'settled'
+              GROUP BY schedule_id ORDER BY min(run_at) LIMIT ?3
+            )
+          ) GROUP BY id
+        ) AS d ON d.id = s.id ORDER BY d.at, s.id LIMIT ?3
+        """,
+        (until, overdue, limit),
+    ).fetchall()
+    return [due_of(db, schedule_of(row)) for row in rows]
+
+
+def needs(db: sqlite3.Connection) -> frozenset[str]:
+    """Read what schedules and unsettled jobs need, a step of the index each."""
+    rows = db.execute(
+        """
+        WITH RECURSIVE
+        scheduled (needs) AS (
+          SELECT min(needs) FROM schedules
+          UNION ALL SELECT (SELECT min(needs) FROM schedules WHERE needs > scheduled.needs)
+          FROM scheduled WHERE scheduled.needs IS NOT NULL
+        ),
+        unsettled (needs) AS (
+          SELECT min(needs) FROM jobs WHERE phase <> 'settled'
+          UNION ALL SELECT (
+            SELECT min(needs) FROM jobs WHERE phase <> 'settled' AND needs > unsettled.needs
+          ) FROM unsettled WHERE unsettled.needs IS NOT NULL
+        )
+        SELECT needs FROM scheduled UNION SELECT needs FROM unsettled
+        """
+    )
+    return frozenset(name for (name,) in rows if name is not None)
+
+
+def totals(db: sqlite3.Connection, overdue: Instant | None) -> Totals:
+    """Read the store at a glance."""
+    phases = dict(
+        db.execute(
+            "SELECT phase, count(*) FROM jobs WHERE phase <> 'settled' GROUP BY phase"
+        ).fetchall()
+    )
+    late, oldest = (0, None) if overdue is None else _overdue(db, overdue)
+    trimmed, horizon, ticked = db.execute(
+        "SELECT dead_letters_trimmed, horizon, last_tick_at FROM meta"
+    ).fetchone()
+    return Totals(
+        schedules=_count(db, "SELECT count(*) FROM schedules"),
+        paused=_count(db, "SELECT count(*) FROM schedules WHERE paused = 1"),
+        scheduled=phases.get("intended", 0) + phases.get("retrying", 0),
+        queued=phases.get("queued", 0),
+        running=phases.get("running", 0),
+        dead_letters=_count(db, "SELECT count(*) FROM dead_letters"),
+        dead_letters_trimmed=trimmed,
+        overdue=late,
+        oldest_due_at=oldest,
+        counters=dict(db.execute("SELECT name, value FROM counters").fetchall()),
+        last_tick_at=ticked,
+        horizon=horizon,
+    )
+
+
+def _overdue(db: sqlite3.Connection, before: Instant) -> tuple[int, Instant | None]:
+    """Count the schedules that should have been dispatched, and the jobs that should have begun."""
+    found = [
+        db.execute(
+            "SELECT count(*), min(due_at) FROM schedules WHERE due_at < ? AND due_at IS NOT NULL",
+            (before,),
+        ).fetchone(),
+        *(
+            db.execute(
+                "SELECT count(*), min(run_at) FROM jobs"
+                " WHERE phase = ? AND run_at < ? AND phase <> 'settled'",
+                (phase, before),
+            ).fetchone()
+            for phase in ("intended", "queued", "retrying")
+        ),
+    ]
+    oldest = [instant for _, instant in found if instant is not None]
+    return sum(number for number, _ in found), min(oldest, default=None)
+
+
+def _count(db: sqlite3.Connection, statement: str) -> int:
+    (number,) = db.execute(statement).fetchone()
+    return int(number)
+
+
+def _conditions(shelf: Shelf, where: Where) -> tuple[list[str], list[Any]]:
+    """Write the conditions as SQL; one that this kind of record knows nothing of is refused."""
+    wanted: list[tuple[str, str, list[Any]]] = []
+    if where.ids is not None:
+        ids = json.dumps(list(where.ids))
+        wanted.append((shelf.id, "{} IN (SELECT value FROM json_each(?))", [ids]))
+    if where.schedule is not None:
+        wanted.append((shelf.schedule, "{} = ?", [where.schedule]))
+    if where.pattern is not None:
+        wanted.append((shelf.schedule, "{} GLOB ?", [_glob(where.pattern)]))
+    for key, value in (where.labels or {}).items():
+        wanted.append((shelf.schedule, _LABELLED.replace("{schedule}", "{}"), [key, value]))
+    if where.states is not None:
+        states = json.dumps(list(where.states))
+        wanted.append((shelf.state, "{} IN (SELECT value FROM json_each(?))", [states]))
+    if where.since is not None:
+        wanted.append((shelf.since, "{} >= ?", [where.since]))
+    if where.paused_until is not None:
+        paused = "s.paused_until" if shelf is SCHEDULES else ""
+        wanted.append((paused, "s.paused = 1 AND {} <= ?", [where.paused_until]))
+    if any(not column for column, _, _ in wanted):
+        raise ValueError(f"a condition of {where} is not one of these records")
+    conditions = [text.format(column) for column, text, _ in wanted]
+    return conditions, [value for _, _, values in wanted for value in values]
+
+
+def _glob(pattern: str) -> str:
+    """Write a shell's glob as SQLite's: [!a] is [^a]."""
+    return re.sub(r"\[!", "[^", pattern)

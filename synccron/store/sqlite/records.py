@@ -1,0 +1,162 @@
+"""The writes that all verbs are made of: a job, a miss, a dead letter, and what hangs on them."""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+
+from synccron.model.job import DeadLetter, Job, Miss
+from synccron.store.sqlite.rows import (
+    DEAD_LETTER_FIELDS,
+    JOB_COLUMNS,
+    JOB_FIELDS,
+    MISS_FIELDS,
+    dead_letter_of,
+    insert,
+    job_of,
+    job_values,
+)
+from synccron.store.sqlite.writer import Transaction
+
+_INSERT_JOB = insert("jobs", (*JOB_FIELDS, "fence"))
+# A job's identity stays; so does what no verb changes.
+_UPDATE_JOB = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in (*JOB_FIELDS, 'fence'))} WHERE id = ?"
+_INSERT_MISS = insert("misses", MISS_FIELDS)
+_INSERT_LETTER = insert("dead_letters", DEAD_LETTER_FIELDS)
+_JOIN_MISS = """
+UPDATE misses SET last = ?, count = count + ?, recorded_at = ?
+WHERE seq = (
+  SELECT seq FROM misses WHERE schedule_id = ? AND last = ? AND reason = ? ORDER BY seq DESC LIMIT 1
+)
+"""
+_FIRST_LONE = """
+SELECT seq, run_at, id FROM jobs
+WHERE schedule_id = ? AND phase = ? AND phase <> 'settled' AND alone = 1
+ORDER BY run_at, id LIMIT 1
+"""
+
+
+def insert_job(transaction: Transaction, job: Job) -> Job | None:
+    """Write a new job; its record with its mark. None: there is one with its id (law 1)."""
+    marked = replace(job, mod=transaction.mark())
+    written = transaction.db.execute(f"{_INSERT_JOB} ON CONFLICT (id) DO NOTHING", job_values(marked))
+    if not written.rowcount:
+        return None
+    _note(transaction, marked)
+    return marked
+
+
+def update_job(transaction: Transaction, job: Job) -> Job:
+    """Write what became of a job; its record with its new mark.
+
+    A job that has ended for good takes its steps with it, and its receipt tells the end.
+    """
+    marked = replace(job, mod=transaction.mark())
+    transaction.db.execute(_UPDATE_JOB, [*job_values(marked), job.id])
+    _note(transaction, marked)
+    if job.kind != "slot":
+        transaction.db.execute(
+            "UPDATE receipts SET state = ? WHERE job_id = ?", (job.state, job.id)
+        )
+    if job.settled and job.attempts:
+        transaction.db.execute("DELETE FROM steps WHERE job_id = ?", (job.id,))
+    return marked
+
+
+def delete_intention(transaction: Transaction, job: Job) -> bool:
+    """Remove an intention, if it is one and stands as read."""
+    return (
+        transaction.db.execute(
+            "DELETE FROM jobs WHERE id = ? AND mod = ? AND phase = 'intended'", (job.id, job.mod)
+        ).rowcount
+        == 1
+    )
+
+
+def queue_intention(transaction: Transaction, job: Job) -> bool:
+    """Write what became of an intention, if it is one and stands as read."""
+    found = transaction.db.execute(
+        "SELECT 1 FROM jobs WHERE id = ? AND mod = ? AND phase = 'intended'", (job.id, job.mod)
+    ).fetchone()
+    if found is None:
+        return False
+    update_job(transaction, job)
+    return True
+
+
+def insert_miss(transaction: Transaction, miss: Miss) -> None:
+    """Record slots that were passed over: joined to the entry that they follow, or as a new one."""
+    if miss.follows is not None:
+        joined = transaction.db.execute(
+            _JOIN_MISS,
+            (
+                miss.last,
+                miss.count,
+                miss.recorded_at,
+                miss.schedule_id,
+                miss.follows,
+                miss.reason,
+            ),
+        )
+        if joined.rowcount:
+            return
+    transaction.db.execute(_INSERT_MISS, [getattr(miss, name) for name in MISS_FIELDS])
+
+
+def insert_letters(transaction: Transaction, letters: Iterable[DeadLetter]) -> None:
+    """Add to the list of what was given up; a letter that is there stays."""
+    for letter in letters:
+        transaction.db.execute(
+            f"{_INSERT_LETTER} ON CONFLICT (id) DO NOTHING",
+            [getattr(letter, name) for name in DEAD_LETTER_FIELDS],
+        )
+
+
+def job_by_id(db: sqlite3.Connection, job_id: str) -> Job | None:
+    """Read one job."""
+    row = db.execute(f"SELECT {JOB_COLUMNS} FROM jobs AS j WHERE j.id = ?", (job_id,)).fetchone()
+    return None if row is None else job_of(row)
+
+
+def letter_by_id(db: sqlite3.Connection, letter_id: str) -> DeadLetter | None:
+    """Read one dead letter."""
+    row = db.execute(
+        f"SELECT {', '.join(DEAD_LETTER_FIELDS)} FROM dead_letters WHERE id = ?", (letter_id,)
+    ).fetchone()
+    return None if row is None else dead_letter_of(row)
+
+
+def line_up(transaction: Transaction) -> None:
+    """Let the first of each queue of lone jobs be seen, and no other.
+
+    So that the jobs of a schedule that wait for each other, however many, cost nobody who looks for
+    work. Called at the end of each piece, for the schedules that it touched.
+    """
+    for schedule_id in transaction.crowded:
+        head = _head(transaction.db, schedule_id)
+        transaction.db.execute(
+            "UPDATE jobs SET first = 0 WHERE schedule_id = ? AND phase IN ('queued', 'retrying')"
+            " AND phase <> 'settled' AND alone = 1 AND first = 1 AND seq IS NOT ?",
+            (schedule_id, head),
+        )
+        if head is not None:
+            transaction.db.execute("UPDATE jobs SET first = 1 WHERE seq = ? AND first = 0", (head,))
+
+
+def _head(db: sqlite3.Connection, schedule_id: str) -> int | None:
+    running = db.execute(_FIRST_LONE, (schedule_id, "running")).fetchone()
+    if running is not None:
+        return None
+    waiting = [
+        row
+        for phase in ("queued", "retrying")
+        if (row := db.execute(_FIRST_LONE, (schedule_id, phase)).fetchone()) is not None
+    ]
+    if not waiting:
+        return None
+    head: int = min(waiting, key=lambda row: (row[1], row[2]))[0]
+    return head
+
+
+def _note(transaction: Transaction, job: Job) -> None:
+    if job.alone and job.schedule_id is not None and not job.intention:
+        transaction.crowded.add(job.schedule_id)

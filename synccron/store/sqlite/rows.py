@@ -1,0 +1,151 @@
+"""Rows as the model's records, and back.
+
+Where a table has a column for each field of a record, the two have the same names. Definitions,
+attempts and nodes are JSON text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+from synccron.model.job import Attempt, DeadLetter, Job, Miss
+from synccron.model.schedule import Cursor, Definition, Revision, Schedule
+from synccron.store.codec import decode, encode
+
+Row = tuple[Any, ...]
+
+JOB_FIELDS = tuple(field.name for field in fields(Job))
+JOB_COLUMNS = ", ".join(f"j.{name}" for name in JOB_FIELDS)
+DEAD_LETTER_FIELDS = tuple(field.name for field in fields(DeadLetter))
+MISS_FIELDS = ("schedule_id", "first", "last", "count", "reason", "recorded_at")
+REVISION_FIELDS = ("schedule_id", "version", "definition", "at", "by", "cursor", "tzdata")
+
+_CURSOR_FIELDS = (
+    "next",
+    "decided_until",
+    "history_from",
+    "failures",
+    "retry_at",
+    "last_slot",
+    "last_error",
+)
+_STATE_FIELDS = (
+    "version",
+    "created_at",
+    "updated_at",
+    "paused",
+    "paused_until",
+    "pause_reason",
+    "mod",
+)
+# Retention alone moves `history_from`: a decision that was read before it did must not undo that.
+CURSOR_SET = ", ".join(
+    f"{name} = max({name}, ?)" if name == "history_from" else f"{name} = ?"
+    for name in (*_CURSOR_FIELDS, "cursor_mod")
+)
+SCHEDULE_SET = ", ".join(f"{name} = ?" for name in (*_STATE_FIELDS, "needs"))
+SCHEDULE_INSERT = (
+    f"INSERT INTO schedules (id, {', '.join((*_STATE_FIELDS, 'needs', *_CURSOR_FIELDS))},"
+    f" cursor_mod) VALUES ({', '.join('?' * (len(_STATE_FIELDS) + len(_CURSOR_FIELDS) + 3))})"
+)
+SCHEDULE_SELECT = (
+    f"SELECT {', '.join(f's.{name}' for name in (*_STATE_FIELDS, *_CURSOR_FIELDS, 'cursor_mod'))},"
+    " r.definition,"
+    " (SELECT min(run_at) FROM jobs AS i WHERE i.schedule_id = s.id AND i.phase = 'intended'"
+    " AND i.phase <> 'settled')"
+    " FROM schedules AS s JOIN revisions AS r ON r.schedule_id = s.id AND r.version = s.version"
+)
+
+_ATTEMPTS = JOB_FIELDS.index("attempts")
+_ALONE = JOB_FIELDS.index("alone")
+_NO_ATTEMPTS = "[]"
+
+
+@lru_cache(maxsize=1024)
+def read_definition(text: str) -> Definition:
+    """Read a definition; what many jobs share is read once."""
+    return decode(Definition, text)
+
+
+def job_of(row: Row) -> Job:
+    """Make a job of the columns JOB_COLUMNS."""
+    values = dict(zip(JOB_FIELDS, row, strict=True))
+    text = values["attempts"]
+    values["attempts"] = () if text == _NO_ATTEMPTS else decode(tuple[Attempt, ...], text)
+    values["alone"] = bool(values["alone"])
+    return Job(**values)
+
+
+def job_values(job: Job) -> list[Any]:
+    """Give the values of JOB_FIELDS, and the fence."""
+    values: list[Any] = [getattr(job, name) for name in JOB_FIELDS]
+    values[_ATTEMPTS] = encode(job.attempts) if job.attempts else _NO_ATTEMPTS
+    values[_ALONE] = int(job.alone)
+    return [*values, job.fence]
+
+
+def schedule_of(row: Row) -> Schedule:
+    """Make a schedule of a row of SCHEDULE_SELECT."""
+    state, rest = row[: len(_STATE_FIELDS)], row[len(_STATE_FIELDS) :]
+    version, created_at, updated_at, paused, paused_until, pause_reason, mod = state
+    *cursor, cursor_mod, definition, ahead = rest
+    return Schedule(
+        definition=read_definition(definition),
+        version=version,
+        created_at=created_at,
+        updated_at=updated_at,
+        cursor=Cursor(**dict(zip(_CURSOR_FIELDS, cursor, strict=True)), mod=cursor_mod),
+        paused=bool(paused),
+        paused_until=paused_until,
+        pause_reason=pause_reason,
+        ahead=ahead,
+        mod=mod,
+    )
+
+
+def state_values(schedule: Schedule, mod: int) -> list[Any]:
+    """Give the values of SCHEDULE_SET."""
+    return [
+        schedule.version,
+        schedule.created_at,
+        schedule.updated_at,
+        int(schedule.paused),
+        schedule.paused_until,
+        schedule.pause_reason,
+        mod,
+        schedule.definition.needs,
+    ]
+
+
+def cursor_values(cursor: Cursor, mod: int) -> list[Any]:
+    """Give the values of CURSOR_SET."""
+    return [*(getattr(cursor, name) for name in _CURSOR_FIELDS), mod]
+
+
+def revision_of(row: Row) -> Revision:
+    """Make a revision of the columns REVISION_FIELDS."""
+    values = dict(zip(REVISION_FIELDS, row, strict=True))
+    return Revision(**values | {"definition": read_definition(values["definition"])})
+
+
+def revision_values(revision: Revision) -> list[Any]:
+    """Give the values of REVISION_FIELDS."""
+    values = [getattr(revision, name) for name in REVISION_FIELDS]
+    values[REVISION_FIELDS.index("definition")] = encode(revision.definition)
+    return values
+
+
+def miss_of(row: Row) -> Miss:
+    """Make a miss of the columns MISS_FIELDS."""
+    return Miss(**dict(zip(MISS_FIELDS, row, strict=True)))
+
+
+def dead_letter_of(row: Row) -> DeadLetter:
+    """Make a dead letter of the columns DEAD_LETTER_FIELDS."""
+    return DeadLetter(**dict(zip(DEAD_LETTER_FIELDS, row, strict=True)))
+
+
+def insert(table: str, names: Sequence[str]) -> str:
+    """Write an INSERT with a parameter for each column."""
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
