@@ -1,1 +1,84 @@
 """The stores, behind one interface."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from synccron.clock import Clock
+from synccron.errors import InvalidInput, StoreError
+from synccron.model.time import Duration
+
+if TYPE_CHECKING:
+    from synccron.store.base import Store
+
+_SYSTEM = "/var/lib/synccron/synccron.db"
+_FORMS = "write sqlite:///absolute/path/synccron.db, or a plain path"
+_SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
+
+
+def open_store(
+    url: str, *, create: bool = False, clock: Clock, timeout: Duration = 5000
+) -> "Store":
+    """Open the store that a URL or a plain path names; `create` makes it if it is not there.
+
+    `timeout` (ms) is how long a write waits for others. Raises InvalidInput for a URL that cannot
+    be read or has a password in it, StoreMissing and the other StoreErrors for a store that cannot
+    be used.
+    """
+    path, synchronous = _sqlite(url)
+    from synccron.store.sqlite.store import open_sqlite
+
+    return open_sqlite(path, create=create, clock=clock, timeout=timeout, synchronous=synchronous)
+
+
+def default_store_url() -> str:
+    """Name the store of this host: the system's for root or where it exists, else the user's."""
+    path = Path(_SYSTEM)
+    if os.geteuid() != 0 and not path.exists():
+        state = os.environ.get("XDG_STATE_HOME", "")
+        folder = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
+        path = folder / "synccron" / "synccron.db"
+    return f"sqlite://{quote(str(path))}"
+
+
+def _sqlite(url: str) -> tuple[str, str]:
+    """Read the path and the level of synchronous out of a URL. Never shows what may be secret."""
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        if not url:
+            raise InvalidInput("the store's name is empty", hint=_FORMS)
+        return url, "FULL"
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InvalidInput("the store's URL cannot be read", hint=_FORMS) from error
+    if "@" in parts.netloc:
+        raise InvalidInput(
+            "the store's URL has a user or a password in it",
+            hint="credentials belong into the environment or a file, never into a URL",
+        )
+    if scheme in ("etcd", "etcds"):
+        raise StoreError("stores on etcd are not supported yet", hint=_FORMS)
+    if scheme != "sqlite":
+        raise InvalidInput(f"{scheme}:// names no kind of store", hint=_FORMS)
+    if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
+        raise InvalidInput(
+            "the store's URL has no absolute path: sqlite:// takes three slashes",
+            hint="write sqlite:///absolute/path/synccron.db; a relative path goes without the scheme",
+        )
+    if parts.fragment:
+        raise InvalidInput("the store's URL has a fragment: write # as %23", hint=_FORMS)
+    return unquote(parts.path), _level(parts.query)
+
+
+def _level(query: str) -> str:
+    """Read `sync=full` (the default), or `sync=normal`: a loss of power may take the last writes."""
+    level = "full"
+    for key, value in parse_qsl(query, keep_blank_values=True):
+        if key != "sync":
+            raise InvalidInput(f"the store's URL has an unknown key {key!r}", hint="known: sync")
+        level = value
+    if level not in _SYNCHRONOUS:
+        raise InvalidInput(f"sync={level} is not known", hint="write sync=full or sync=normal")
+    return _SYNCHRONOUS[level]

@@ -10,16 +10,17 @@ import base64
 import json
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import lru_cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from synccron.errors import StoreDamaged
 from synccron.model.schedule import JsonText
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
+_SHOWN = 40  # characters of a value that an error shows
 
 
 class _Unreadable(ValueError):
@@ -34,7 +35,7 @@ def encode(value: object) -> JsonText:
 def decode(kind: type[T], text: str) -> T:
     """Read a value of this type. Raises StoreDamaged, naming the type and what is wrong with it."""
     try:
-        value: T = _reader(kind)(json.loads(text))
+        value: T = _reader(cast("Hashable", kind))(json.loads(text))
     except (ValueError, TypeError, RecursionError) as error:
         raise StoreDamaged(
             f"a stored {_name(kind)} cannot be read: {error}",
@@ -59,11 +60,11 @@ def _plain(value: object) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _reader(kind: Any) -> Convert:
+def _reader(kind: Hashable) -> Convert:
     """Give the function that turns a JSON value into a value of this type, checking it."""
     origin, args = get_origin(kind), get_args(kind)
     if is_dataclass(kind):
-        return _record_reader(typing.cast("type[Any]", kind))
+        return _record_reader(cast("type[Any]", kind))
     if origin in (Union, types.UnionType):
         return _union_reader(args)
     if origin is Literal:
@@ -72,9 +73,7 @@ def _reader(kind: Any) -> Convert:
         return _list_reader(origin, _reader(args[0]))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _mapping_reader(_reader(args[1]))
-    if kind is bytes:
-        return _bytes
-    return _exactly(kind)
+    return _bytes if kind is bytes else _exactly(cast("type[Any]", kind))
 
 
 def _record_reader(kind: type[Any]) -> Convert:
@@ -164,4 +163,4 @@ def _name(kind: Any) -> str:
 
 def _shown(value: object) -> str:
     text = json.dumps(value, default=str)
-    return text if len(text) <= 40 else f"{text[:40]}…"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

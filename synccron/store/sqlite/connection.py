@@ -8,8 +8,10 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from urllib.parse import quote
 
+from synccron.clock import Clock
 from synccron.errors import (
     StoreDamaged,
     StoreError,
@@ -23,6 +25,7 @@ from synccron.store.sqlite.files import Files, full, missing, read_only
 from synccron.store.sqlite.schema import APPLICATION_ID, VERSION
 
 _IDLE_READERS = 4
+_CHECK: Duration = 50  # how long a check for damage may take, in ms
 _DAMAGED_HINT = "keep the file and its -wal and -shm for a look, and restore a backup"
 
 
@@ -46,6 +49,15 @@ def translated(error: sqlite3.Error, files: Files) -> StoreError:
     if code == sqlite3.SQLITE_CANTOPEN and not path.exists():
         return missing(files)
     return StoreError(f"{path} cannot be used: {error}")
+
+
+def failed(error: OSError, files: Files) -> StoreError:
+    """Give our error for one of the system's, at a file beside the database."""
+    if error.errno in (ENOSPC, EDQUOT):
+        return no_room(files)
+    if error.errno in (EROFS, EACCES, EPERM):
+        return readonly(files)
+    return StoreError(f"the files beside {files.database} cannot be used: {error}")
 
 
 def no_room(files: Files) -> StoreFull:
@@ -88,16 +100,20 @@ def connect(files: Files, timeout: Duration, mode: str, synchronous: str) -> sql
         cached_statements=256,
     )
     try:
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        (level,) = connection.execute("PRAGMA synchronous").fetchone()
-        if level != {"NORMAL": 1, "FULL": 2}[synchronous]:
-            raise StoreError(f"{files.database}: synchronous={synchronous} was not taken")
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
+        _set_up(connection, files, synchronous)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _set_up(connection: sqlite3.Connection, files: Files, synchronous: str) -> None:
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    (level,) = connection.execute("PRAGMA synchronous").fetchone()
+    if level != {"NORMAL": 1, "FULL": 2}[synchronous]:
+        raise StoreError(f"{files.database}: synchronous={synchronous} was not taken")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
 
 
 def version(connection: sqlite3.Connection, files: Files) -> int:
@@ -119,6 +135,22 @@ def version(connection: sqlite3.Connection, files: Files) -> int:
             hint="install the newer version here too",
         )
     return int(found)
+
+
+def check(connection: sqlite3.Connection, files: Files, clock: Clock) -> None:
+    """Look for damage, for a short time. Raises StoreDamaged."""
+    until = clock.monotonic() + _CHECK
+    connection.set_progress_handler(lambda: clock.monotonic() > until, 10_000)
+    try:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+    else:
+        if found != "ok":
+            raise StoreDamaged(f"{files.database} is damaged: {found}", hint=_DAMAGED_HINT)
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 class Readers:
@@ -144,10 +176,11 @@ class Readers:
             try:
                 connection.execute("BEGIN")
                 yield connection
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                self._give_back(connection)
+                connection.execute("ROLLBACK")
+            except BaseException:
+                connection.close()
+                raise
+            self._give_back(connection)
 
     def close(self) -> None:
         """Close what is idle now, and what is lent when it comes back."""

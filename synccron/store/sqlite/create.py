@@ -9,9 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from synccron.clock import Clock
-from synccron.errors import StoreError
 from synccron.model.time import Duration
-from synccron.store.sqlite.connection import connect, translating
+from synccron.store.sqlite.connection import connect, failed, translating
 from synccron.store.sqlite.files import Files, open_private, sync_folder
 from synccron.store.sqlite.lock import WriteLock
 from synccron.store.sqlite.schema import APPLICATION_ID
@@ -50,6 +49,6 @@ def _create(files: Files) -> None:
         os.link(draft.database, files.database)  # unlike a rename, it replaces nothing
         sync_folder(files.folder)
     except OSError as error:
-        raise StoreError(f"{files.database} cannot be made: {error.strerror}") from error
+        raise failed(error, files) from error
     finally:
         draft.database.unlink(missing_ok=True)

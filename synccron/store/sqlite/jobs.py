@@ -75,9 +75,7 @@ def waiting(
     db: sqlite3.Connection, offers: frozenset[str], until: Instant, limit: int
 ) -> list[Candidate]:
     """Read what may start, earliest first."""
-    found = [
-        job_of(row) for needs in offers for row in db.execute(_READY, (needs, until, limit))
-    ]
+    found = [job_of(row) for needs in offers for row in db.execute(_READY, (needs, until, limit))]
     far = [job_of(row) for row in db.execute(_FAR, (until, until, limit))]
     found += [job for job in far if job.needs in offers]
     found.sort(key=lambda job: job.run_at)
@@ -145,9 +143,7 @@ def settle(
     return [_settle(transaction, sessions, settlement) for settlement in settlements]
 
 
-def remember(
-    transaction: Transaction, claim_: Claim, key: str, value: JsonText
-) -> JsonText | None:
+def remember(transaction: Transaction, claim_: Claim, key: str, value: JsonText) -> JsonText | None:
     """Keep the first result of a step."""
     db, job_id = transaction.db, claim_.job.id
     if not _holds(db, claim_):

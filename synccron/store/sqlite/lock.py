@@ -10,18 +10,16 @@ import json
 import os
 import threading
 from dataclasses import dataclass
-from errno import EACCES, EPERM, EROFS
 
 from synccron.clock import Clock
 from synccron.errors import StoreError
 from synccron.model.time import Duration
 from synccron.store.sqlite.beings import Being, kill, myself
-from synccron.store.sqlite.connection import readonly
+from synccron.store.sqlite.connection import failed
 from synccron.store.sqlite.files import Files, open_private
 from synccron.store.sqlite.sessions import Sessions
 
 _LOOK: Duration = 100  # how often one who waits looks at who holds it, in ms
-_READONLY = (EROFS, EACCES, EPERM)
 _SIGNATURE = 256  # bytes: the file keeps its size, so that a full disk does not hinder the signing
 
 
@@ -51,25 +49,22 @@ class WriteLock:
         try:
             self._fd = open_private(files.lock)
         except OSError as error:
-            if error.errno in _READONLY:
-                raise readonly(files) from error
-            raise StoreError(f"{files.lock} cannot be opened: {error.strerror}") from error
+            raise failed(error, files) from error
 
     def acquire(self, until: int) -> None:
         """Take the lock, by `until` in monotonic ms. Raises StoreError that names who has it."""
         with self._condition:
-            if not self._waiting and self._try():
-                self._sign()
-                return
-            self._wanted = True
-            if not self._waiting:
-                self._waiting = True
-                threading.Thread(target=self._block, name="synccron-lock", daemon=True).start()
             try:
-                self._await(until)
+                self._held = not self._waiting and self._try()
+                if not self._held:
+                    self._wait_for_it(until)
+                self._sign()
+            except BaseException:
+                if self._held:
+                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+                raise
             finally:
                 self._wanted = self._held = False
-            self._sign()
 
     def release(self) -> None:
         """Let it go."""
@@ -101,7 +96,11 @@ class WriteLock:
                 os.close(self._fd)
             self._condition.notify_all()
 
-    def _await(self, until: int) -> None:
+    def _wait_for_it(self, until: int) -> None:
+        self._wanted = True
+        if not self._waiting:
+            self._waiting = True
+            threading.Thread(target=self._block, name="synccron-lock", daemon=True).start()
         while not self._held:
             now = self._clock.monotonic()
             if now >= until:

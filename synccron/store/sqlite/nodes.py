@@ -7,6 +7,7 @@ it is dead and has no claims. Until then a node that was stopped may wake and go
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from synccron.clock import Clock
 from synccron.errors import IdTaken
@@ -80,7 +81,7 @@ def end_dead(transaction: Transaction, sessions: Sessions) -> None:
             sessions.remove(name)
 
 
-def count(db: sqlite3.Connection, counts: Mapping[str, int]) -> None:
+def count(db: sqlite3.Connection, counts: Mapping[Any, int]) -> None:
     """Add to the totals."""
     db.executemany(
         "INSERT INTO counters (name, value) VALUES (?, ?)"

@@ -120,7 +120,8 @@ def _revisions(db: sqlite3.Connection, limits: Limits, after: str) -> Find:
             SELECT 1 FROM jobs AS j WHERE j.line = r.schedule_id AND j.revision = r.version
           ) AND iif(
             s.id IS NULL,
-            r.at < ?1 AND NOT EXISTS (SELECT 1 FROM misses AS m WHERE m.schedule_id = r.schedule_id),
+            r.at < ?1
+              AND NOT EXISTS (SELECT 1 FROM misses AS m WHERE m.schedule_id = r.schedule_id),
             EXISTS (
               SELECT 1 FROM revisions AS n
               WHERE n.schedule_id = r.schedule_id AND n.version > r.version

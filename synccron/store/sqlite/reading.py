@@ -7,7 +7,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from synccron.model.job import DeadLetter, Job, Miss, Output, Receipt, Step
@@ -41,9 +41,8 @@ _LABELLED = """{schedule} IN (
 class Shelf:
     """How one kind of record is read.
 
-    `select` gives the record's columns after those of `key`; `key` orders it, newest (or last) first
-    where `newest`. The other fields name the columns that conditions are about; "" where a condition
-    does not apply.
+    `select` gives the record's columns; `key` orders it, the newest (or last) first where `newest`.
+    The other fields name the columns that conditions are about; "" where one does not apply.
     """
 
     select: str
@@ -54,7 +53,6 @@ class Shelf:
     schedule: str = ""
     since: str = ""
     state: str = ""
-    conditions: Sequence[str] = field(default_factory=tuple)
 
 
 def _columns(table: str, names: Sequence[str]) -> str:
@@ -133,7 +131,9 @@ SHELVES: dict[type[Any], Shelf] = {
         schedule="schedule_id",
         since="ts",
     ),
-    Node: Shelf(select=_columns("nodes", ("record",)), make=lambda row: row[0], key=("id",), id="id"),
+    Node: Shelf(
+        select=_columns("nodes", ("record",)), make=lambda row: row[0], key=("id",), id="id"
+    ),
 }
 
 
@@ -158,7 +158,7 @@ def read_page(
 
 
 def due_of(db: sqlite3.Connection, schedule: Schedule) -> Due:
-    """Complete a schedule with its intentions, and the slots ahead of its cursor that have a job."""
+    """Complete a schedule with its intentions, and the slots from its cursor on that have a job."""
     intentions = db.execute(
         f"SELECT {JOB_COLUMNS} FROM jobs AS j"
         " WHERE schedule_id = ? AND phase = 'intended' AND phase <> 'settled' ORDER BY run_at",

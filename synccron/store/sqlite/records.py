@@ -19,7 +19,9 @@ from synccron.store.sqlite.writer import Transaction
 
 _INSERT_JOB = insert("jobs", (*JOB_FIELDS, "fence"))
 # A job's identity stays; so does what no verb changes.
-_UPDATE_JOB = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in (*JOB_FIELDS, 'fence'))} WHERE id = ?"
+_UPDATE_JOB = (
+    f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in (*JOB_FIELDS, 'fence'))} WHERE id = ?"
+)
 _INSERT_MISS = insert("misses", MISS_FIELDS)
 _INSERT_LETTER = insert("dead_letters", DEAD_LETTER_FIELDS)
 _JOIN_MISS = """
@@ -38,7 +40,9 @@ ORDER BY run_at, id LIMIT 1
 def insert_job(transaction: Transaction, job: Job) -> Job | None:
     """Write a new job; its record with its mark. None: there is one with its id (law 1)."""
     marked = replace(job, mod=transaction.mark())
-    written = transaction.db.execute(f"{_INSERT_JOB} ON CONFLICT (id) DO NOTHING", job_values(marked))
+    written = transaction.db.execute(
+        f"{_INSERT_JOB} ON CONFLICT (id) DO NOTHING", job_values(marked)
+    )
     if not written.rowcount:
         return None
     _note(transaction, marked)

@@ -69,7 +69,7 @@ def dispatch(
 
 def check_term(db: sqlite3.Connection, sessions: Sessions, term: Term) -> None:
     """Compare the term with the one that the store has. Raises StaleTerm."""
-    # Law 4: against a leader that was deposed (the row) or has slept past its lease (its heartbeat).
+    # Law 4: against a leader that was deposed (the row) or slept past its lease (its heartbeat).
     found = db.execute(
         "SELECT 1 FROM leader WHERE session = ? AND epoch = ?", (term.session, term.epoch)
     ).fetchone()
@@ -137,9 +137,7 @@ def _write(transaction: Transaction, change: Change, schedule: Schedule) -> None
     )
 
 
-def _remove(
-    transaction: Transaction, change: Change, tombstone: Tombstone, now: Instant
-) -> None:
+def _remove(transaction: Transaction, change: Change, tombstone: Tombstone, now: Instant) -> None:
     db = transaction.db
     removed = db.execute("DELETE FROM schedules WHERE id = ?", (change.id,))
     _demand(removed.rowcount == 1)

@@ -48,7 +48,7 @@ class Own:
         self._fd = open_private(draft)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(self._fd, _SIZE)
+            os.pwrite(self._fd, bytes(_SIZE), 0)  # room on the disk now, or an error: never later
             self._map = mmap.mmap(self._fd, _SIZE)
             self._words = memoryview(self._map).cast("Q")
             being = myself()
@@ -139,7 +139,7 @@ class Sessions:
         return pulse is not None and self._clock.monotonic() < pulse.beat + pulse.ttl
 
     def leads(self, session: str) -> int | None:
-        """Tell until when (monotonic) the lead of a session that is alive lasts; None: it is over."""
+        """Tell until when (monotonic) the lead of a living session lasts; None: it is over."""
         pulse = self._living(session)
         if pulse is None:
             return None
@@ -154,9 +154,10 @@ class Sessions:
     def names(self) -> list[str]:
         """List the sessions that have a file."""
         try:
-            return [name for name in os.listdir(self._folder) if not name.startswith(".")]
+            names = [path.name for path in self._folder.iterdir()]
         except FileNotFoundError:
             return []
+        return [name for name in names if not name.startswith(".")]
 
     def _living(self, session: str) -> Pulse | None:
         with self._opened(session) as fd:
@@ -180,7 +181,7 @@ class Sessions:
 
 
 def _held(fd: int) -> bool:
-    """Tell whether its owner holds the file; probers share their lock, and do not disturb others."""
+    """Tell whether its owner holds the file. Probers share their lock, and disturb nobody."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

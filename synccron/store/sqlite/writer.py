@@ -12,13 +12,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from errno import ENOSPC
 from typing import Any, TypeVar
 
 from synccron.clock import Clock
 from synccron.errors import StoreError, SynccronError
 from synccron.model.time import Duration
-from synccron.store.sqlite.connection import connect, no_room, translated, translating, version
+from synccron.store.sqlite.connection import connect, failed, translated, translating, version
 from synccron.store.sqlite.files import Files
 from synccron.store.sqlite.lock import WriteLock
 from synccron.store.sqlite.schema import MIGRATIONS
@@ -38,9 +37,10 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.db = connection
         self.crowded: set[str] = set()  # schedules whose queue of lone jobs this piece has touched
-        self._stored = self._mark, self._fence = connection.execute(
-            "SELECT mark, fence FROM meta"
-        ).fetchone()
+        self._mark: int
+        self._fence: int
+        self._mark, self._fence = connection.execute("SELECT mark, fence FROM meta").fetchone()
+        self._stored = self._mark, self._fence
 
     def mark(self) -> int:
         """Give a mark for a version of a record: no other has it, ever."""
@@ -205,14 +205,12 @@ class Writer:
             self._queue.remove(request)
         return request
 
-    def _named(self, error: Exception) -> SynccronError:
+    def _named(self, error: SynccronError | sqlite3.Error | OSError) -> SynccronError:
         if isinstance(error, SynccronError):
             return error
         if isinstance(error, sqlite3.Error):
             return translated(error, self._files)
-        if isinstance(error, OSError) and error.errno == ENOSPC:
-            return no_room(self._files)
-        return StoreError(f"{self._files.database} cannot be written: {error}")
+        return failed(error, self._files)
 
     def _locked(self) -> WriteLock:
         if self._write_lock is None:
@@ -247,7 +245,9 @@ def migrate(connection: sqlite3.Connection, files: Files) -> None:
     """Bring the layout to this version, one step a transaction. The caller holds the lock."""
     found = version(connection, files)
     for number, script in enumerate(MIGRATIONS[found:], start=found + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT"
+        )
 
 
 def _run(request: _Request, transaction: Transaction, files: Files) -> None:
