@@ -7,12 +7,10 @@ one value. Errors are not shown here: `main.py` does that for all.
 import functools
 import inspect
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
@@ -21,6 +19,7 @@ from synccron.cli.paper import Paper, paper_for
 from synccron.clock import SystemClock
 from synccron.errors import InvalidInput
 from synccron.model.time import Duration, Instant, parse_duration, parse_instant
+from synccron.store import default_store_url
 
 if TYPE_CHECKING:
     from synccron.client import Client
@@ -43,7 +42,7 @@ class Call:
     @property
     def place(self) -> str:
         """The store's URL or path: the one that was given, or the default of this host."""
-        return self.store or default_store()
+        return self.store or default_store_url()
 
     def client(self, *, create: bool = False) -> "Client":
         """Open the store; only `register` and `run` create one."""
@@ -70,25 +69,12 @@ class Call:
 
 def print_json(document: Any) -> None:
     """Print one JSON document: readable on a terminal, one line in a pipe. Always plain ASCII."""
-    if sys.stdout.isatty():
-        print(json.dumps(document, indent=2))
-    else:
-        print_json_line(document)
+    print(json.dumps(document, indent=2) if sys.stdout.isatty() else json_line(document))
 
 
-def print_json_line(document: Any) -> None:
-    """Print one JSON document as one line, at once: an element of a stream."""
-    print(json.dumps(document, separators=(",", ":")), flush=True)
-
-
-def default_store() -> str:
-    """Give the store of this host: the system's for root or where it exists, else the user's."""
-    system = "/var/lib/synccron/synccron.db"
-    if os.geteuid() == 0 or Path(system).exists():
-        return system
-    state = os.environ.get("XDG_STATE_HOME")
-    folder = Path(state) if state else Path.home() / ".local" / "state"
-    return str(folder / "synccron" / "synccron.db")
+def json_line(document: Any) -> str:
+    """Write one JSON document as one line, the element of a stream."""
+    return json.dumps(document, separators=(",", ":"))
 
 
 def command(

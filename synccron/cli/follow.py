@@ -4,7 +4,6 @@ A file is read as it grows; what has been read is not read again.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from synccron.clock import Bell, Clock
 from synccron.errors import JobNotSettled
 from synccron.model.job import SETTLED
 from synccron.model.time import Duration, format_duration
+from synccron.store import store_file
 from synccron.store.logs import log_path, logs_folder
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Logs:
     """The log files of one job's attempts, read on from where the last read ended."""
 
     def __init__(self, place: str, job_id: str) -> None:
-        self._folder: Path = logs_folder(place)
+        self._folder: Path = logs_folder(store_file(place))
         self._job_id = job_id
         self._attempt = 1
         self._offset = 0
@@ -106,8 +106,3 @@ def _not_settled(job: "Job", timeout: Duration | None) -> JobNotSettled:
         f"{job.id} is {job.state}: it has not ended within {waited}",
         hint=f"it goes on; 'synccron logs -f {job.id}' follows it",
     )
-
-
-def as_timedelta(duration: Duration | None) -> timedelta | None:
-    """Turn ms into what the client takes."""
-    return None if duration is None else timedelta(milliseconds=duration)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from synccron.cli.call import Call, command, moment, print_json, print_json_line
+from synccron.cli.call import Call, command, json_line, moment, print_json
 from synccron.cli.follow import LOOK, follow, output
 from synccron.cli.paper import say, write_output
 from synccron.clock import Bell, SystemClock
@@ -74,7 +74,7 @@ def _changes(client: "Client", chosen: dict[str, Any]) -> Iterator["Job"]:
 
 def _print_change(call: Call, job: "Job") -> None:
     if call.json:
-        print_json_line(job.to_json())
+        print(json_line(job.to_json()), flush=True)
         return
     from synccron.cli.render import job_line
 
@@ -130,7 +130,8 @@ def logs(
         def write(attempt: int, piece: bytes) -> None:
             if call.json:
                 text = piece.decode("utf-8", "backslashreplace")
-                print_json_line({"id": found.id, "attempt": attempt, "output": text})
+                line = json_line({"id": found.id, "attempt": attempt, "output": text})
+                print(line, flush=True)
             else:
                 write_output(piece, sys.stdout, raw=raw)
 
@@ -169,13 +170,15 @@ def _job_or_newest(client: "Client", job_id: str) -> "Job":
 
 
 @command(app, "cancel")
-def cancel(call: Call, ids: JobsArgument) -> None:
+def cancel(call: Call, ids: JobsArgument) -> int:
     """Cancel jobs. What has not started never will, what runs is ended."""
     with call.client() as client:
         found = client.cancel(*ids)
     from synccron.cli.render import job_lines
 
     call.answer([one.to_json() for one in found], lambda: job_lines(call.paper(), found))
+    # what had ended otherwise stays as it is, and its line says how
+    return 1 if any(one.state in SETTLED - {"cancelled"} for one in found) else 0
 
 
 @command(app, "retry")

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from typing import Annotated, Any
 
@@ -58,16 +58,14 @@ COMMANDS = {
 class Commands(TyperGroup):
     """The commands by name, each built only when it is asked for."""
 
-    # Python 3.11 has no typing.override; `ctx` is the base class's signature.
-
-    def list_commands(  # type: ignore[explicit-override]
+    def list_commands(
         self,
         ctx: Context,  # noqa: ARG002
     ) -> list[str]:
         """Give the names in the order of --help."""
         return list(COMMANDS)
 
-    def get_command(  # type: ignore[explicit-override]
+    def get_command(
         self,
         ctx: Context,  # noqa: ARG002
         cmd_name: str,
@@ -75,7 +73,7 @@ class Commands(TyperGroup):
         """Build a command; None: there is none of this name."""
         return load(cmd_name) if cmd_name in COMMANDS else None
 
-    def resolve_command(  # type: ignore[explicit-override]
+    def resolve_command(
         self, ctx: Context, args: list[str]
     ) -> tuple[str | None, Command | None, list[str]]:
         """Find the command that the arguments begin with, or say what was meant."""
@@ -186,10 +184,14 @@ def tell(error: SynccronError, *, as_json: bool) -> int:
 
 
 def _findings(error: SynccronError) -> list[str]:
-    located = [one for one in error.details if {"file", "line", "column", "message"} <= one.keys()]
-    if not located:
-        return [error.message]
-    return ["{file}:{line}:{column}: {message}".format(**one) for one in located]
+    found = [one for one in error.details if "message" in one]
+    return [_located(one) for one in found] or [error.message]
+
+
+def _located(one: Mapping[str, Any]) -> str:
+    """Tell a finding with its place in a file, as far as that is known."""
+    place = [str(one[name]) for name in ("file", "line", "column") if one.get(name) is not None]
+    return ":".join([*place, f" {one['message']}"]) if place else str(one["message"])
 
 
 class _Usage(SynccronError):

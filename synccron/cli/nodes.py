@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from synccron.cli.call import Call, command, print_json_line
+from synccron.cli.call import Call, command, json_line
 from synccron.cli.follow import LOOK
 from synccron.clock import Bell, SystemClock
 
@@ -36,14 +36,13 @@ def status(
             call.answer(shown.to_json(), lambda: status_lines(call.paper(), shown))
             return
         bell = Bell(SystemClock())
-        last: dict[str, object] | None = None
+        last: list[str] = []
         while True:
-            document = shown.to_json()
-            if call.json and document != last:
-                print_json_line(document)
-            elif document != last or call.paper().width is not None:  # "2s ago" ages by itself
-                top = "" if call.paper().width is None else _TOP
-                print(top + "\n".join(status_lines(call.paper(), shown)), flush=True)
-            last = document
-            bell.wait(bell.rings, LOOK if call.json else 5 * LOOK)
+            paper = call.paper()
+            lines = [json_line(shown.to_json())] if call.json else [*status_lines(paper, shown)]
+            if lines != last:
+                top = "" if call.json or paper.width is None else _TOP
+                print(top + "\n".join(lines), flush=True)
+            last = lines
+            bell.wait(bell.rings, LOOK)
             shown = client.status()

@@ -7,15 +7,15 @@ The same lines go to a terminal (relative times, colour) and to a pipe (absolute
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from synccron.cli.paper import Paper, visible
-from synccron.model.time import format_duration
+from synccron.model.time import format_duration, to_duration
 
 if TYPE_CHECKING:
     from synccron.cli.standing import Standing
     from synccron.client import DeadLetter, Job, Miss, Node, Revision, Schedule, Status
+    from synccron.client.values import DurationLike
 
 Lines = Iterable[str]
 
@@ -38,11 +38,11 @@ def changed(paper: Paper, found: Sequence["Schedule"], word: str) -> Lines:
 
 def schedules(paper: Paper, rows: Sequence["Standing"], *, wide: bool) -> Lines:
     """Lay out the table of schedules."""
+    header = ("ID", "WHEN", "TZ", "NEXT", "LAST", "STATE")
     if not wide:
-        header = ("ID", "WHEN", "TZ", "NEXT", "LAST", "STATE")
         return paper.columns(header, (_row(paper, row, visible(row.schedule.cron)) for row in rows))
-    header = ("ID", "WHEN", "TZ", "NEXT", "LAST", "STATE", "MISFIRE", "OVERLAP", "LABELS", "RUNS")
-    return paper.columns(header, (_wide_row(paper, row) for row in rows))
+    more = ("MISFIRE", "OVERLAP", "LABELS", "RUNS")
+    return paper.columns((*header, *more), (_wide_row(paper, row) for row in rows))
 
 
 def _row(paper: Paper, row: "Standing", when: str) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def schedule_whole(
     yield from fields(
         paper,
         {
-            "next": "paused" if one.paused else paper.both(one.next_run_at),
+            "next": _paused(paper, one) if one.paused else paper.both(one.next_run_at),
             "last slot": paper.both(one.last_slot_at),
             "failed dispatches": one.consecutive_failures
             and f"{one.consecutive_failures} in a row",
@@ -111,14 +111,12 @@ def schedule_whole(
         yield from job_table(paper, jobs)
     if misses:
         yield from ("", paper.tint("misses", "bold"))
-        header = ("FIRST", "LAST", "COUNT", "REASON")
         rows = ((paper.when(m.first), paper.when(m.last), str(m.count), m.reason) for m in misses)
-        yield from paper.columns(header, rows)
+        yield from paper.columns(("FIRST", "TO", "COUNT", "REASON"), rows)
     if revisions:
         yield from ("", paper.tint("revisions", "bold"))
-        header = ("VERSION", "AT", "BY")
         by = ((str(r.version), paper.when(r.at), visible(r.by)) for r in revisions)
-        yield from paper.columns(header, by)
+        yield from paper.columns(("VERSION", "AT", "BY"), by)
 
 
 def _definition(one: "Schedule") -> dict[str, object]:
@@ -140,9 +138,17 @@ def _definition(one: "Schedule") -> dict[str, object]:
     }
 
 
+def _paused(paper: Paper, one: "Schedule") -> str:
+    until = f" until {paper.both(one.paused_until)}" if one.paused_until else ""
+    reason = f": {visible(one.pause_reason)}" if one.pause_reason else ""
+    return f"paused{until}{reason}"
+
+
 def _retry(one: "Schedule") -> str | None:
-    retry = one.retry
-    if retry is None or retry.max_attempts == 1:
+    from synccron.client import Retry
+
+    retry = one.retry if isinstance(one.retry, Retry) else Retry(**one.retry)
+    if retry.max_attempts == 1:
         return None
     longest = f" up to {span(retry.max_delay)}" if retry.backoff == "exponential" else ""
     return f"{retry.max_attempts} attempts, {retry.backoff} {span(retry.delay)}{longest}"
@@ -155,11 +161,9 @@ def fields(paper: Paper, values: Mapping[str, object]) -> Iterator[str]:
             yield f"  {paper.tint(name.ljust(17), 'dim')}  {value}"
 
 
-def span(duration: timedelta | None) -> str:
+def span(duration: "DurationLike | None") -> str:
     """Tell a duration: `1h30m`, `-` for none."""
-    if duration is None:
-        return "-"
-    return format_duration(duration // timedelta(milliseconds=1))
+    return "-" if duration is None else format_duration(to_duration(duration))
 
 
 def job_table(paper: Paper, jobs: Sequence["Job"]) -> Lines:
@@ -338,7 +342,8 @@ def status_lines(paper: Paper, status: "Status") -> Lines:
     overdue = f"{status.overdue}, the longest since {paper.when(status.oldest_due_at)}"
     yield f"overdue      {paper.tint(overdue, 'magenta') if status.overdue else 'none'}"
     dead = f"{status.dead_letters}, see 'synccron dlq ls'"
-    yield f"dead letters {paper.tint(dead, 'red') if status.dead_letters else 'none'}"
+    gone = f" ({status.dead_letters_trimmed} had to make room)" * bool(status.dead_letters_trimmed)
+    yield f"dead letters {paper.tint(dead, 'red') if status.dead_letters else 'none'}{gone}"
     yield ""
     for name, value in status.to_json()["counters"].items():
         yield f"{name.ljust(20)}  {'-' if value is None else value}"

@@ -82,12 +82,7 @@ def register(
     definitions = _definitions(file or [], schedule_id, given)
     with call.client(create=True) as client, _progress(call, len(definitions)) as progress:
         done = client.register(*definitions, progress=progress)
-    document = {
-        "created": list(done.created),
-        "updated": list(done.updated),
-        "unchanged": list(done.unchanged),
-        "pruned": [],
-    }
+    document = done.to_json()
     from synccron.cli.render import registered
 
     call.answer(document, lambda: registered(call.paper(), document))
@@ -95,7 +90,7 @@ def register(
 
 def _definitions(
     files: list[str], schedule_id: str | None, given: dict[str, Any]
-) -> "list[Schedule | Definition]":
+) -> "list[Definition]":
     if files and (schedule_id is not None or given):
         what = f"'{schedule_id}'" if schedule_id is not None else "options of a schedule"
         raise InvalidInput(
@@ -114,8 +109,8 @@ def _definitions(
     return [_ad_hoc(schedule_id, given)]
 
 
-def _ad_hoc(schedule_id: str, given: dict[str, Any]) -> "Schedule":
-    from synccron.client import Schedule
+def _ad_hoc(schedule_id: str, given: dict[str, Any]) -> "Definition":
+    from synccron.model.definition import define
 
     if "cron" not in given:
         raise InvalidInput(f"'{schedule_id}' needs --cron", hint='for example --cron "0 * * * *"')
@@ -130,7 +125,13 @@ def _ad_hoc(schedule_id: str, given: dict[str, Any]) -> "Schedule":
         case [str(line)] if " " in line:
             say(f"warning: '{line}' is taken as the name of one program; a line for the shell is")
             say("warning: -- sh -c 'LINE'")
-    return Schedule(id=schedule_id, **given)
+    made, problems = define(schedule_id, given)
+    if made is None:  # before the store is made, like what is wrong in a file
+        details = [
+            {"file": None, "line": None, "column": None, "message": str(one)} for one in problems
+        ]
+        raise InvalidInput(str(problems[0]), details=details)
+    return made
 
 
 @contextmanager

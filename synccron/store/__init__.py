@@ -32,6 +32,15 @@ def open_store(
     return open_sqlite(path, create=create, clock=clock, timeout=timeout, synchronous=synchronous)
 
 
+def store_file(url: str) -> Path:
+    """Name the database file behind a URL or a plain path, without symbolic links.
+
+    Raises InvalidInput like `open_store`.
+    """
+    path, _ = _sqlite(url)
+    return Path(os.path.realpath(path))
+
+
 def default_store_url() -> str:
     """Name the store of this host: the system's for root or where it exists, else the user's."""
     path = Path(_SYSTEM)
@@ -65,7 +74,7 @@ def _sqlite(url: str) -> tuple[str, str]:
     if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
         raise InvalidInput(
             "the store's URL has no absolute path: sqlite:// takes three slashes",
-            hint="write sqlite:///absolute/path/synccron.db; a relative path goes without the scheme",
+            hint="write sqlite:///absolute/path/file.db; a relative path goes without the scheme",
         )
     if parts.fragment:
         raise InvalidInput("the store's URL has a fragment: write # as %23", hint=_FORMS)
@@ -73,7 +82,7 @@ def _sqlite(url: str) -> tuple[str, str]:
 
 
 def _level(query: str) -> str:
-    """Read `sync=full` (the default), or `sync=normal`: a loss of power may take the last writes."""
+    """Read `sync`: full (the default), or normal: loss of power may take the last writes."""
     level = "full"
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key != "sync":

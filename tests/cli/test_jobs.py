@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from typing import Any
 
 JOB_FIELDS = [
     "id",
@@ -33,7 +34,7 @@ JOB_FIELDS = [
 INSTANT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z"
 
 
-def register(cli, name="x", *words):
+def register(cli: Any, name: str = "x", *words: str) -> None:
     answer = cli("register", name, "--cron", "0 0 1 1 *", *words, "--", "true")
     assert answer.status == 0, answer.err
 
@@ -100,7 +101,7 @@ def test_jobs_are_listed_newest_first_and_selected(cli):
         for name in ("x", "y"):
             cli("trigger", name, "--key", key)
 
-    def ids(*words):
+    def ids(*words: str) -> list[str]:
         return [one["id"] for one in cli("jobs", "--json", *words).json]
 
     assert ids("--schedule", "x") == ["manual:x:2", "manual:x:1"]
@@ -180,7 +181,7 @@ def test_status_and_nodes_have_their_fields(cli):
     status = cli("status", "--json").json
     assert list(status) == [
         *("leader", "epoch", "nodes", "schedules", "paused", "scheduled", "queued", "running"),
-        *("dead_letters", "overdue", "oldest_due_at", "counters"),
+        *("dead_letters", "dead_letters_trimmed", "overdue", "oldest_due_at", "counters"),
     ]
     assert list(status["counters"]) == [
         *("leader_changes", "dispatch_submitted", "dispatch_failed", "dispatch_retried"),
@@ -214,7 +215,7 @@ def test_a_watched_status_is_told_with_each_change(cli, begin):
     child = begin("status", "--watch", "--json")
     assert json.loads(child.stdout.readline())["queued"] == 0
     cli("trigger", "x", "--key", "1")
-    told = {}
+    told: dict[str, Any] = {}
     while told.get("queued") != 1:  # the counters may be told before
         told = json.loads(child.stdout.readline())
 
@@ -247,11 +248,11 @@ def test_a_terminal_gets_colour_and_relative_times_and_a_pipe_does_not(cli, term
     shown = terminal("jobs")
     assert shown.status == 0
     assert "\x1b[33mcancelled" in shown.out
-    assert " ago" in shown.out
+    assert re.search(r" (now|\d+s ago) ", shown.out)
     assert "\x1b" not in terminal("jobs", NO_COLOR="1").out
     assert "\x1b" not in terminal("jobs", TERM="dumb").out
     assert "\x1b" not in terminal("jobs", "--no-color").out
-    assert " ago" in terminal("jobs", "--no-color").out
+    assert re.search(r" (now|\d+s ago) ", terminal("jobs", "--no-color").out)
     assert "\x1b" not in cli("jobs").out
     assert "\x1b[31mfailing" in terminal("ls").out
     assert "in " in terminal("ls").out

@@ -45,7 +45,7 @@ def test_output_keeps_lines_and_tabs_and_shows_everything_else_as_it_came():
 def test_a_pipe_gets_the_output_byte_for_byte():
     pipe = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     write_output(b"\x1b[2J\xff\r\n", pipe)
-    assert pipe.buffer.getvalue() == b"\x1b[2J\xff\r\n"  # type: ignore[attr-defined]
+    assert pipe.buffer.getvalue() == b"\x1b[2J\xff\r\n"
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 import json
 import signal
+from typing import Any
 
 import pytest
 
 ALWAYS = "0 0 1 1 *"
 
 
-def register(cli, name, command, *words):
+def register(cli: Any, name: str, command: str, *words: str) -> None:
     answer = cli("register", name, "--cron", ALWAYS, *words, "--", "sh", "-c", command)
     assert answer.status == 0, answer.err
 

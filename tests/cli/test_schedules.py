@@ -1,6 +1,7 @@
 import json
 import re
 import stat
+from typing import Any
 
 import pytest
 
@@ -63,7 +64,7 @@ def jobs_yaml(tmp_path):
     return path
 
 
-def ids(answer):
+def ids(answer: Any) -> list[str]:
     return [one["id"] for one in answer.json]
 
 
@@ -368,7 +369,8 @@ def test_a_store_that_cannot_be_meant_is_refused_and_no_secret_is_printed(cli, u
 
 
 def test_json_is_valid_whatever_it_carries(cli):
-    cli("register", "x", "--cron", "@daily", "--input", '"\\ud800\\u202e"', "--", "true")
+    cli("register", "x", "--cron", "@daily", "--input", '"\\u001b\\u202e"', "--", "true\x9b")
     out = cli("show", "x", "--json").out
     assert out.isascii()
-    assert json.loads(out)["input"] == "\ud800\u202e"
+    assert "\x1b" not in out
+    assert json.loads(out)["input"] == "\x1b\u202e"

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-HEAVY = ("rich", "yaml", "croniter", "pydantic", "asyncio", "grpc", "synccron.engine", "tzdata")
+HEAVY = ("rich", "yaml", "croniter", "pydantic", "asyncio", "grpc", "synccron.engine")
 
 
-def imported(*words):
+def imported(*words: str) -> set[str]:
     code = (
         "import json, sys; from synccron.__main__ import main; status = main(sys.argv[1:]); "
         "sys.stderr.write(json.dumps([status, sorted(sys.modules)]))"
@@ -22,7 +22,7 @@ def imported(*words):
     return set(modules)
 
 
-def heavy(modules):
+def heavy(modules: set[str]) -> set[str]:
     return {
         name
         for name in modules

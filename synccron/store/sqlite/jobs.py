@@ -36,9 +36,9 @@ from synccron.store.sqlite.rows import JOB_COLUMNS, job_of, read_definition
 from synccron.store.sqlite.sessions import Sessions
 from synccron.store.sqlite.writer import Transaction
 
-# A decision asks whether anything runs, and what is first: more of a long queue than this is not
-# read, nor compared.
-ACTIVE = 100
+# A decision asks whether anything runs, and what is first: of what runs, is queued and waits for a
+# retry no more than so many are read, or compared.
+ACTIVE = 8
 
 _READY = f"""
 SELECT {JOB_COLUMNS} FROM jobs AS j
@@ -78,7 +78,7 @@ def waiting(
     found = [job_of(row) for needs in offers for row in db.execute(_READY, (needs, until, limit))]
     far = [job_of(row) for row in db.execute(_FAR, (until, until, limit))]
     found += [job for job in far if job.needs in offers]
-    found.sort(key=lambda job: job.run_at)
+    found.sort(key=lambda job: (job.run_at, job.mod))
     return [_candidate(db, job) for job in found[:limit]]
 
 

@@ -78,7 +78,7 @@ def _old_jobs(
     if spare <= 0:
         return []
     rows = db.execute(
-        "SELECT id, iif(kind = 'slot', slot, NULL), finished_at FROM jobs"
+        "SELECT id, iif(kind = 'slot', slot, NULL), coalesce(finished_at, created_at) FROM jobs"
         " WHERE line = ? AND phase = 'settled' ORDER BY seq LIMIT ?",
         (line, min(spare, room)),
     )

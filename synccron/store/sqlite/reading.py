@@ -36,6 +36,9 @@ _LABELLED = """{schedule} IN (
   json_each(lr.definition, '$.labels') AS label WHERE label.key = ? AND label.value = ?
 )"""
 
+# From the index of pauses that end, and not by walking through all schedules in their order.
+_PAUSED = "{} IN (SELECT id FROM schedules WHERE paused = 1 AND paused_until <= ?)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
@@ -292,8 +295,8 @@ def _conditions(shelf: Shelf, where: Where) -> tuple[list[str], list[Any]]:
     if where.since is not None:
         wanted.append((shelf.since, "{} >= ?", [where.since]))
     if where.paused_until is not None:
-        paused = "s.paused_until" if shelf is SCHEDULES else ""
-        wanted.append((paused, "s.paused = 1 AND {} <= ?", [where.paused_until]))
+        paused = "s.id" if shelf is SCHEDULES else ""
+        wanted.append((paused, _PAUSED, [where.paused_until]))
     if any(not column for column, _, _ in wanted):
         raise ValueError(f"a condition of {where} is not one of these records")
     conditions = [text.format(column) for column, text, _ in wanted]

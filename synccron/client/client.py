@@ -1,0 +1,608 @@
+"""The Python API: schedules, jobs and dead letters of one store.
+
+Each call reads, lets the model decide, and writes if what was read still stands; where it does not,
+it reads again. What a call that writes has returned is durable (law 7).
+"""
+
+import getpass
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+import tzdata
+
+from synccron.client import values
+from synccron.client.reads import (
+    job_of_letter,
+    jobs_of,
+    letters_of,
+    newest,
+    require,
+    schedule_of,
+)
+from synccron.clock import Bell, Clock, SystemClock
+from synccron.errors import (
+    InvalidInput,
+    JobNotSettled,
+    KeyConflict,
+    Refused,
+    StoreError,
+)
+from synccron.events import Event, Events
+from synccron.model import change, order
+from synccron.model.change import Change
+from synccron.model.definition import check_handler, check_key, define, json_text
+from synccron.model.job import STATES, DeadLetter, Job, Miss, Order, Output, Receipt, State
+from synccron.model.lease import COUNTERS, Node, Term, Totals
+from synccron.model.plan import Due
+from synccron.model.schedule import Definition, JsonText, Revision, Schedule, Tombstone
+from synccron.model.time import (
+    SECOND,
+    Duration,
+    Instant,
+    format_instant,
+    parse_instant,
+    to_datetime,
+    to_duration,
+    to_instant,
+)
+from synccron.store import open_store
+from synccron.store.base import Store, Where
+from synccron.store.history import read_all
+
+PIECE = 500  # schedules registered in one transaction
+TRIES = 50  # how often a write is decided anew when what it was decided for has moved
+ADVERTISE: Duration = SECOND  # nodes have this long to offer a handler that they have just heard of
+OVERDUE: Duration = 5 * SECOND
+UNSET: Any = object()
+# `Client.list` shadows the type in the class's annotations.
+Jobs: TypeAlias = list[values.Job]
+Misses: TypeAlias = list[values.Miss]
+DeadLetters: TypeAlias = list[values.DeadLetter]
+Nodes: TypeAlias = list[values.Node]
+
+
+@dataclass(slots=True)
+class Registered:
+    """What a registration did: ids in the order given."""
+
+    created: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    pruned: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, list[str]]:
+        """Give the JSON shape of `register`."""
+        return {
+            "created": self.created,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "pruned": self.pruned,
+        }
+
+
+class Client:
+    """A store, opened; a context manager that closes it.
+
+    `store` is a URL or a path; `timeout` is how long a write waits for others. Raises InvalidInput
+    for a URL that cannot be read, and StoreError where the store cannot be used. `create` makes a
+    store that is not there. `on_event` gets every Event; what it raises is swallowed.
+    """
+
+    def __init__(
+        self,
+        store: str,
+        *,
+        timeout: timedelta | str | float = 5,
+        create: bool = False,
+        clock: Clock | None = None,
+        on_event: Callable[[Event], object] | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._events = Events(self._clock.now, *([on_event] if on_event else []))
+        self._store: Store = open_store(
+            store, create=create, clock=self._clock, timeout=to_duration(timeout)
+        )
+        self._bell: Bell | None = None
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the store."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the store; nothing that was written is lost."""
+        self._store.close()
+
+    # Schedules.
+
+    def register(
+        self,
+        *schedules: values.Schedule | Definition,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Registered:
+        """Apply schedules, idempotently; `progress` is told how many of how many are done.
+
+        All are checked before anything is written; more than 500 are written in pieces. Raises
+        InvalidInput with all that is wrong, and where.
+        """
+        definitions = [_defined(each) for each in schedules]
+        _distinct(definitions)
+        done = Registered()
+        for start in range(0, len(definitions), PIECE):
+            self._register_piece(definitions[start : start + PIECE], done)
+            if progress is not None:
+                progress(min(start + PIECE, len(definitions)), len(definitions))
+        return done
+
+    def unregister(self, *ids: str) -> None:
+        """Remove schedules; jobs that have not started are cancelled, history stays.
+
+        Raises NotFound if any is unknown; nothing is removed then.
+        """
+        self._change(ids, change.unregister)
+        for name in ids:
+            self._events.emit("schedule_unregistered", schedule_id=name)
+
+    def pause(
+        self, *ids: str, until: datetime | str | None = None, reason: str | None = None
+    ) -> None:
+        """Stop making jobs of slots; with `until`, the leader resumes then. Raises NotFound."""
+        end = None if until is None else _instant(until)
+        self._change(ids, lambda read, now: change.pause(read, now, end, reason))
+
+    def resume(self, *ids: str) -> None:
+        """Go on with the first slot after now. Raises NotFound."""
+        self._change(ids, change.resume)
+
+    def get(self, id: str) -> values.Schedule:  # noqa: A002 - a schedule's id
+        """Read one schedule. Raises NotFound."""
+        return values.Schedule.of(schedule_of(self._store, id))
+
+    def list(
+        self, pattern: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> Iterator[values.Schedule]:
+        """Read schedules by id, a page at a time; `pattern` is a shell glob on the id."""
+        where = Where(pattern=pattern, labels=labels or None)
+        return map(values.Schedule.of, read_all(self._store, Schedule, where))
+
+    def misses(self, id: str, limit: int = 100) -> Misses:  # noqa: A002
+        """Read the newest misses of a schedule, newest first."""
+        page = self._store.read(Miss, Where(schedule=id), limit=limit)
+        return [values.Miss.of(miss) for miss in page.items]
+
+    def revisions(self, id: str) -> Iterator[values.Revision]:  # noqa: A002
+        """Read the kept changes of a schedule's definition, newest first."""
+        return map(values.Revision.of, read_all(self._store, Revision, Where(schedule=id)))
+
+    # Jobs.
+
+    def trigger(
+        self,
+        id: str,  # noqa: A002 - a schedule's id
+        *,
+        key: str | None = None,
+        input: Any = UNSET,  # noqa: A002 - the field's name
+        force: bool = False,
+    ) -> values.Job:
+        """Run a schedule now, with its stored input or the one given.
+
+        The same key within 90 days gives the first job and runs nothing. Raises NotFound, Refused
+        (overlap, or no live node offers it), KeyConflict (the key had another input), InvalidInput,
+        and StoreError, whose hint has the key to repeat it with.
+        """
+        key = secrets.token_hex(8) if key is None else check_key(key)
+        given = None if input is UNSET else json_text(input)
+        try:
+            return self._trigger(id, key, given, force=force)
+        except StoreError as error:
+            self._events.emit("trigger_failed", "error", schedule_id=id, key=key, code=error.code)
+            hint = f"repeat it with the same key, it runs once: --key {key}"
+            error.hint = hint if error.hint is None else f"{error.hint}; {hint}"
+            raise
+
+    def submit(
+        self,
+        handler: str,
+        *,
+        input: Any = None,  # noqa: A002 - the field's name
+        key: str | None = None,
+        at: datetime | str | None = None,
+        delay: timedelta | str | float | None = None,
+    ) -> values.Job:
+        """Run a handler without a schedule: now, at an instant, or after a delay.
+
+        The same handler and key within 90 days give the first job. Raises InvalidInput, and
+        KeyConflict.
+        """
+        check_handler(handler)
+        key = secrets.token_hex(8) if key is None else check_key(key)
+        if at is not None and delay is not None:
+            raise InvalidInput("both at and delay are given: expected one of them")
+        now = self._clock.now()
+        run_at = now + to_duration(delay) if delay is not None else None
+        run_at = _instant(at) if at is not None else run_at
+        wanted = order.submitted(handler, key, json_text(input), now, run_at)
+        receipt = self._store.enqueue(wanted, now - order.KEY_KEPT)
+        if receipt is None:
+            raise StoreError(f"the job {wanted.job.id} was refused by the store")
+        return self._made(wanted, receipt)
+
+    def job(self, id: str) -> values.Job:  # noqa: A002 - a job's id
+        """Read one job. Raises NotFound."""
+        return values.Job.of(jobs_of(self._store, (id,))[0])
+
+    def output(self, id: str) -> tuple[bytes, bool]:  # noqa: A002 - a job's id
+        """Read the kept end of a job's output, and whether there was more."""
+        found = self._store.read(Output, Where(ids=(id,))).items
+        return (found[0].tail, found[0].truncated) if found else (b"", False)
+
+    def jobs(
+        self,
+        *,
+        schedule: str | None = None,
+        states: Sequence[str] | None = None,
+        since: datetime | str | None = None,
+        limit: int = 50,
+    ) -> Jobs:
+        """Read jobs, newest first; also of schedules that were removed."""
+        where = Where(
+            schedule=schedule,
+            states=None if states is None else tuple(map(_state, states)),
+            since=None if since is None else _instant(since),
+        )
+        return [values.Job.of(each) for each in newest(self._store, Job, where, limit)]
+
+    def wait(self, id: str, timeout: timedelta | str | float | None = None) -> values.Job:  # noqa: A002
+        """Wait until a job has settled. Raises NotFound, and JobNotSettled after `timeout`."""
+        bell = self._watched()
+        until = None if timeout is None else self._clock.monotonic() + to_duration(timeout)
+        while True:
+            seen = bell.rings
+            job = self.job(id)
+            if job.settled:
+                return job
+            left = None if until is None else until - self._clock.monotonic()
+            if left is not None and left <= 0:
+                raise JobNotSettled(f"the job {id} is still {job.state}", hint="it goes on")
+            bell.wait(seen, SECOND if left is None else min(left, SECOND))
+
+    def cancel(self, *ids: str) -> Jobs:
+        """Ask jobs to end; those that have not started never will.
+
+        A job that had ended otherwise is given as it is. Raises NotFound if any is unknown; nothing
+        is cancelled then.
+        """
+        jobs_of(self._store, ids)
+        now = self._clock.now()
+        cancelled = [self._store.cancel(job_id, now) for job_id in ids]
+        return [values.Job.of(job) for job in cancelled if job is not None]
+
+    def retry(self, *ids: str) -> Jobs:
+        """Run settled jobs again: new jobs with the current definition, old slots and inputs.
+
+        Raises NotFound if any is unknown, Refused if any has not ended or its schedule is gone;
+        nothing is made then.
+        """
+        old = jobs_of(self._store, ids)
+        for job in old:
+            if not job.settled:
+                raise Refused(f"the job {job.id} is still {job.state}", hint="cancel it first")
+        wanted = [self._again(job.schedule_id, job.needs, job.slot, job) for job in old]
+        return [self._enqueue(each) for each in wanted]
+
+    # Dead letters.
+
+    def dead_letters(self, limit: int | None = None) -> DeadLetters:
+        """Read dead letters, newest first."""
+        found = newest(self._store, DeadLetter, Where(), 1 << 30 if limit is None else limit)
+        return [values.DeadLetter.of(each) for each in found]
+
+    def dead_letter(self, id: str) -> values.DeadLetter:  # noqa: A002 - a dead letter's id
+        """Read one dead letter. Raises NotFound."""
+        return values.DeadLetter.of(letters_of(self._store, (id,))[0])
+
+    def retry_dead(self, *ids: str) -> Jobs:
+        """Run what was given up again, and remove the dead letters, each in one transaction.
+
+        Raises NotFound if any is unknown, Refused if its schedule is gone; nothing is made then.
+        """
+        letters = letters_of(self._store, ids)
+        wanted = []
+        for letter in letters:
+            job = job_of_letter(self._store, letter)
+            again = self._again(letter.schedule_id, letter.needs, letter.slot, job)
+            wanted.append(replace(again, dead=letter.id))
+        return [self._enqueue(each) for each in wanted]
+
+    def discard_dead(self, *ids: str) -> int:
+        """Remove dead letters; how many. Raises NotFound if any is unknown."""
+        letters_of(self._store, ids)
+        return self._store.discard(ids)
+
+    def purge_dead(self) -> int:
+        """Remove all dead letters; how many."""
+        return self._store.discard([letter.id for letter in self.dead_letters()])
+
+    # The whole.
+
+    def nodes(self) -> Nodes:
+        """Read the nodes that are alive."""
+        term = self._term()
+        found = read_all(self._store, Node, Where())
+        return [values.Node.of(node, term) for node in found if node.live]
+
+    def status(self) -> values.Status:
+        """Read the whole at a glance."""
+        term = self._term()
+        nodes = list(read_all(self._store, Node, Where()))
+        overdue = self._clock.now() - OVERDUE
+        totals = self._store.read(Totals, Where(overdue=overdue)).items[0]
+        ticks = [totals.last_tick_at, *(node.ticked_at for node in nodes)]
+        last = max((tick for tick in ticks if tick is not None), default=None)
+        return values.Status(
+            leader=None if term is None else term.node,
+            epoch=None if term is None else term.epoch,
+            nodes=sum(node.live for node in nodes),
+            schedules=totals.schedules,
+            paused=totals.paused,
+            scheduled=totals.scheduled,
+            queued=totals.queued,
+            running=totals.running,
+            dead_letters=totals.dead_letters,
+            dead_letters_trimmed=totals.dead_letters_trimmed,
+            overdue=totals.overdue,
+            oldest_due_at=None
+            if totals.oldest_due_at is None
+            else to_datetime(totals.oldest_due_at),
+            counters=_summed([totals.counters, *(node.counters for node in nodes)]),
+            last_tick_at=None if last is None else to_datetime(last),
+        )
+
+    def _register_piece(self, definitions: Sequence[Definition], done: Registered) -> None:
+        by, zones = author(), tzdata.IANA_VERSION
+        for _ in range(TRIES):
+            now = self._clock.now()
+            old = self._known([each.id for each in definitions])
+            decided = [
+                (each, change.register(old.get(each.id), each, now, by, zones))
+                for each in definitions
+            ]
+            changes = [made for _, made in decided if made is not None]
+            # Law 2: refused as a whole if a dispatch or another command came in between.
+            if not changes or self._store.apply(changes):
+                for each, made in decided:
+                    self._note(each.id, made, old.get(each.id), done)
+                return
+        raise StoreError("the schedules kept changing meanwhile", hint="try again")
+
+    def _note(
+        self, name: str, made: Change | None, old: Due | Tombstone | None, done: Registered
+    ) -> None:
+        if made is None:
+            done.unchanged.append(name)
+        elif isinstance(old, Due):
+            done.updated.append(name)
+            self._events.emit("schedule_updated", schedule_id=name)
+        else:
+            done.created.append(name)
+            self._events.emit("schedule_registered", schedule_id=name)
+
+    def _known(self, ids: Sequence[str]) -> dict[str, Due | Tombstone]:
+        where = Where(ids=ids)
+        found: dict[str, Due | Tombstone] = {
+            each.id: each for each in read_all(self._store, Tombstone, where)
+        }
+        found.update({each.schedule.id: each for each in read_all(self._store, Due, where)})
+        return found
+
+    def _change(self, ids: Sequence[str], decide: Callable[[Due, Instant], Change | None]) -> None:
+        for _ in range(TRIES):
+            now = self._clock.now()
+            found = {each.schedule.id: each for each in read_all(self._store, Due, Where(ids=ids))}
+            require(ids, found, "schedule")
+            changes = [made for each in found.values() if (made := decide(each, now)) is not None]
+            # Law 2: refused as a whole if a dispatch or another command came in between.
+            if not changes or self._store.apply(changes):
+                return
+        raise StoreError("the schedules kept changing meanwhile", hint="try again")
+
+    def _trigger(self, name: str, key: str, given: JsonText | None, *, force: bool) -> values.Job:
+        for _ in range(TRIES):
+            now = self._clock.now()
+            schedule = schedule_of(self._store, name)
+            wanted = order.triggered(schedule, key, given, now, force=force)
+            first = self._receipt(wanted.job.id, now - order.KEY_KEPT)
+            if first is not None:
+                return self._made(wanted, first)
+            self._check_offered(schedule)
+            # Laws 1 and 7: one job a key; and the schedule and its idleness are compared.
+            receipt = self._store.enqueue(wanted, now - order.KEY_KEPT)
+            if receipt is not None:
+                return self._triggered(wanted, receipt)
+            if wanted.idle:
+                self._check_idle(schedule)
+        raise StoreError(f"the schedule {name} kept changing meanwhile", hint="try again")
+
+    def _triggered(self, wanted: Order, receipt: Receipt) -> values.Job:
+        made = self._made(wanted, receipt)
+        if not made.deduplicated:
+            self._store.tally({"trigger_submitted": 1})
+            self._events.emit(
+                "trigger_submitted", schedule_id=made.schedule_id, job_id=made.id, key=made.key
+            )
+        return made
+
+    def _check_offered(self, schedule: Schedule) -> None:
+        """Refuse a strict schedule that none of the live nodes offers; give them time to."""
+        definition = schedule.definition
+        if not definition.strict_handlers:
+            return
+        until = self._clock.monotonic() + ADVERTISE
+        waiting = Bell(self._clock)
+        while True:
+            live = [node for node in read_all(self._store, Node, Where()) if node.live]
+            working = [node for node in live if node.offers]
+            if not live or any(definition.needs in node.offers for node in working):
+                return
+            if self._clock.monotonic() >= until:
+                break
+            waiting.wait(0, 50)
+        self._reject(schedule.id, "no_handler")
+        raise Refused(
+            f"no live node offers {definition.needs!r}, which {schedule.id} needs",
+            hint="install the handler on a node, or register with strict_handlers: false",
+        )
+
+    def _check_idle(self, schedule: Schedule) -> None:
+        for state in ("running", "queued", "scheduled"):
+            where = Where(schedule=schedule.id, states=(state,))
+            busy = [job for job in newest(self._store, Job, where, 1) if not job.intention]
+            if busy:
+                self._reject(schedule.id, "overlap")
+                raise Refused(
+                    f"the schedule {schedule.id} is busy: job {busy[0].id} is {busy[0].state}",
+                    hint="wait for it, or run beside it with --force",
+                )
+
+    def _reject(self, name: str, reason: str) -> None:
+        self._store.tally({"trigger_rejected": 1})
+        self._events.emit("trigger_rejected", "warning", schedule_id=name, reason=reason)
+
+    def _receipt(self, job_id: str, keep: Instant) -> Receipt | None:
+        found = self._store.read(Receipt, Where(ids=(job_id,))).items
+        return found[0] if found and found[0].at >= keep else None
+
+    def _made(self, wanted: Order, receipt: Receipt) -> values.Job:
+        """Give the job of a receipt, which may be older than this order. Raises KeyConflict."""
+        first = receipt.at == wanted.job.created_at and receipt.digest == wanted.digest
+        if receipt.digest != wanted.digest:
+            raise KeyConflict(
+                f"the key {wanted.job.key!r} was used with another input at "
+                f"{format_instant(receipt.at)}, for job {receipt.job_id}",
+                hint="give this input a key of its own",
+            )
+        found = self._store.read(Job, Where(ids=(receipt.job_id,))).items
+        if found:
+            return values.Job.of(found[0], deduplicated=not first)
+        return values.Job(
+            id=receipt.job_id,
+            schedule_id=wanted.job.schedule_id,
+            kind=wanted.job.kind,
+            key=wanted.job.key,
+            state=receipt.state,
+            created_at=to_datetime(receipt.at),
+            deduplicated=True,
+        )
+
+    def _again(
+        self, schedule_id: str | None, needs: str, slot: Instant | None, old: Job | None
+    ) -> Order:
+        """Order another run of a job, or (None) of a slot that never became one."""
+        now, nonce = self._clock.now(), secrets.token_hex(8)
+        if schedule_id is None:
+            given = "null" if old is None or old.input is None else old.input
+            again = order.resubmitted(needs, given, nonce, now)
+        else:
+            found = self._store.read(Schedule, Where(ids=(schedule_id,))).items
+            if not found:
+                raise Refused(
+                    f"the schedule {schedule_id} is not registered any more",
+                    hint="register it again, or remove the dead letter",
+                )
+            given_or_stored = None if old is None else self._input(old)
+            again = order.repeated(found[0], given_or_stored, slot, nonce, now)
+        retry_of = None if old is None else old.id
+        return replace(again, job=replace(again.job, retry_of=retry_of))
+
+    def _input(self, old: Job) -> JsonText | None:
+        """Give the input that a job ran with: its own, or that of the revision it ran."""
+        if old.input is not None or old.schedule_id is None:
+            return old.input
+        for revision in read_all(self._store, Revision, Where(schedule=old.schedule_id)):
+            if revision.version == old.revision:
+                return revision.definition.input
+        return None
+
+    def _enqueue(self, wanted: Order) -> values.Job:
+        # Law 7: the new job and the end of the dead letter are one write.
+        receipt = self._store.enqueue(wanted, self._clock.now() - order.KEY_KEPT)
+        if receipt is None:
+            raise Refused(
+                f"{wanted.dead or wanted.job.schedule_id} has changed meanwhile", hint="look again"
+            )
+        return self._made(wanted, receipt)
+
+    def _term(self) -> Term | None:
+        found = self._store.read(Term).items
+        return found[0] if found else None
+
+    def _watched(self) -> Bell:
+        if self._bell is None:
+            self._bell = Bell(self._clock)
+            self._store.watch(self._bell.ring)
+        return self._bell
+
+
+def author() -> str:
+    """Name who changes things: `user@host`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def _defined(given: values.Schedule | Definition) -> Definition:
+    if isinstance(given, Definition):
+        return given
+    made, problems = define(given.id, given.fields())
+    if made is None or problems:
+        details = [
+            {"file": None, "line": None, "column": None, "message": f"{given.id}: {each}"}
+            for each in problems
+        ]
+        raise InvalidInput(details[0]["message"] or "", details=details)
+    return made
+
+
+def _distinct(definitions: Iterable[Definition]) -> None:
+    seen: set[str] = set()
+    for each in definitions:
+        if each.id in seen:
+            raise InvalidInput(f"the schedule {each.id} is given twice")
+        seen.add(each.id)
+
+
+def _state(text: str) -> State:
+    for state in STATES:
+        if state == text:
+            return state
+    raise InvalidInput(f"{text!r} is no state: expected one of {', '.join(STATES)}")
+
+
+def _instant(given: datetime | str) -> Instant:
+    try:
+        return parse_instant(given) if isinstance(given, str) else to_instant(given)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from error
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = dict.fromkeys(COUNTERS, 0)
+    for each in counts:
+        for name, value in each.items():
+            total[name] = total.get(name, 0) + value
+    return total

@@ -1,0 +1,62 @@
+"""Reads that calls of the Python API share: what was asked for, or NotFound."""
+
+from collections.abc import Iterable, Sequence
+
+from synccron.errors import NotFound
+from synccron.model.job import DeadLetter, Job
+from synccron.model.schedule import Schedule
+from synccron.store.base import R, Store, Where
+from synccron.store.history import read_all
+
+PAGE = 500
+
+
+def schedule_of(store: Store, name: str) -> Schedule:
+    """Read one schedule. Raises NotFound."""
+    found = store.read(Schedule, Where(ids=(name,))).items
+    require((name,), [each.id for each in found], "schedule")
+    return found[0]
+
+
+def jobs_of(store: Store, ids: Sequence[str]) -> list[Job]:
+    """Read jobs in the order of their ids. Raises NotFound if any is unknown."""
+    found = {each.id: each for each in read_all(store, Job, Where(ids=ids))}
+    require(ids, found, "job")
+    return [found[job_id] for job_id in ids]
+
+
+def letters_of(store: Store, ids: Sequence[str]) -> list[DeadLetter]:
+    """Read dead letters in the order of their ids. Raises NotFound if any is unknown."""
+    found = {each.id: each for each in read_all(store, DeadLetter, Where(ids=ids))}
+    require(ids, found, "dead letter")
+    return [found[letter_id] for letter_id in ids]
+
+
+def job_of_letter(store: Store, letter: DeadLetter) -> Job | None:
+    """Read the job that a dead letter points to; None: it points to a miss, or the job is gone."""
+    if letter.job_id is None:
+        return None
+    found = store.read(Job, Where(ids=(letter.job_id,))).items
+    return found[0] if found else None
+
+
+def newest(store: Store, kind: type[R], where: Where, limit: int) -> list[R]:
+    """Read at most so many records, newest first."""
+    found: list[R] = []
+    after: str | None = None
+    while len(found) < limit:
+        page = store.read(kind, where, after=after, limit=min(PAGE, limit - len(found)))
+        found += page.items
+        after = page.after
+        if after is None:
+            break
+    return found
+
+
+def require(ids: Sequence[str], found: Iterable[str], what: str) -> None:
+    """Raise NotFound that names all ids that are not found."""
+    known = set(found)
+    unknown = [name for name in ids if name not in known]
+    if unknown:
+        names = ", ".join(repr(name) for name in unknown)
+        raise NotFound(f"there is no {what} {names}")

@@ -1,0 +1,514 @@
+"""What a schedule may say: every field, how it is read, and what is wrong with what was given.
+
+Values come from Python, from flags, or from YAML, whose scalars stay text: a field's type reads it.
+All problems are found at once; where they stand in a file is the reader of the file's to know.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any
+
+from synccron.errors import InvalidInput
+from synccron.model.cron import CronError, timetable
+from synccron.model.schedule import (
+    BACKOFFS,
+    MISFIRES,
+    ON_LOST,
+    OVERLAPS,
+    Definition,
+    JsonText,
+    Retry,
+)
+from synccron.model.time import DAY, SECOND, Duration, format_duration, to_duration
+
+LONGEST_INPUT = 256 * 1024  # bytes of JSON
+DEEPEST_INPUT = 64
+LONGEST_ENV = 64 * 1024  # bytes, all variables together
+LONGEST: Duration = 366 * DAY
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_KEY = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
+_HANDLER = re.compile(
+    r"[A-Za-z_][\w.-]{0,199}|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII
+)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
+_YES_AND_NO = {
+    "yes": "true",
+    "on": "true",
+    "y": "true",
+    "no": "false",
+    "off": "false",
+    "n": "false",
+}
+
+# Known fields of later versions: refused, never accepted and ignored.
+LATER = frozenset(
+    {"start_within", "on_disconnect", "node_labels", "owner", "limits", "notify", "max_running"}
+)
+LATER_OVERLAPS = ("queue", "replace")
+
+Path = tuple[str | int, ...]
+Read = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: where in the definition, and what to do about it, in one line."""
+
+    path: Path
+    message: str
+
+    def __str__(self) -> str:
+        """Say it with its place."""
+        place = ".".join(map(str, self.path))
+        return f"{place}: {self.message}" if place else self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field as a person writes it: its JSON type, what it is for, and how it is read.
+
+    `read` raises ValueError with what was expected.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+    doc: str
+    read: Read
+
+
+class _Wrong(ValueError):
+    """Several problems below one field."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("")
+        self.problems = problems
+
+
+def define(id: str, given: Mapping[str, Any]) -> tuple[Definition | None, list[Problem]]:  # noqa: A002
+    """Read a definition; with problems it is None, and they are all of them.
+
+    A value of None stands for the field's default.
+    """
+    problems: list[Problem] = []
+    values: dict[str, Any] = {}
+    if (wrong := _wrong_id(id)) is not None:
+        problems.append(Problem((), wrong))
+    for name, value in given.items():
+        field = FIELDS.get(name)
+        if field is None:
+            problems.append(Problem((name,), unknown(name, FIELDS)))
+        elif value is not None:
+            try:
+                values[name] = field.read(value)
+            except _Wrong as wrongs:
+                problems += [Problem((name, *each.path), each.message) for each in wrongs.problems]
+            except ValueError as error:
+                problems.append(Problem((name,), str(error)))
+    # What could not be read is no reason to call it missing.
+    problems += _together(id, {name: values.get(name) for name in given} | values, given)
+    return (None, problems) if problems else (Definition(id=id, **values), problems)
+
+
+def json_text(value: Any) -> JsonText:
+    """Write a JSON value in canonical form. Raises InvalidInput: it is none, or too large."""
+    try:
+        return _json(value)
+    except ValueError as error:
+        raise InvalidInput(f"input: {error}") from error
+
+
+def check_id(id: str) -> str:  # noqa: A002 - a schedule's id
+    """Give a schedule's id back. Raises InvalidInput."""
+    if (wrong := _wrong_id(id)) is not None:
+        raise InvalidInput(wrong)
+    return id
+
+
+def check_key(key: str) -> str:
+    """Give a key back. Raises InvalidInput."""
+    if not _KEY.fullmatch(key):
+        raise InvalidInput(f"key {key[:80]!a}: expected 1 to 200 of A-Z a-z 0-9 . _ : / @ + = -")
+    return key
+
+
+def check_handler(name: str) -> str:
+    """Give a handler's name back. Raises InvalidInput."""
+    try:
+        return _handler(name)
+    except ValueError as error:
+        raise InvalidInput(f"handler: {error}") from error
+
+
+def unknown(name: str, known: Mapping[str, object]) -> str:
+    """Say that a field is unknown, or not supported yet, and what may have been meant."""
+    if name in LATER:
+        return f"field {name!a} is not supported yet"
+    meant = _MEANT.get(name.lower().replace("-", "_"))
+    close = [meant] if meant in known else get_close_matches(name, list(known), 1, 0.6)
+    return f"unknown field {name!a}" + (f" (did you mean {close[0]!r}?)" if close else "")
+
+
+# What users of other programs write.
+_MEANT = {
+    "timezone": "tz",
+    "zone": "tz",
+    "time_zone": "tz",
+    "schedule": "cron",
+    "command": "run",
+    "cmd": "run",
+    "args": "input",
+    "retries": "retry",
+    "max_retries": "retry",
+    "workdir": "cwd",
+    "working_dir": "cwd",
+    "environment": "env",
+    "concurrency": "overlap",
+    "concurrency_policy": "overlap",
+    "max_attempt": "max_attempts",
+    "attempts": "max_attempts",
+}
+
+
+def _together(
+    schedule_id: str, values: Mapping[str, Any], given: Mapping[str, Any]
+) -> list[Problem]:
+    """Check what no field can tell alone."""
+    problems = []
+    has = [name for name in ("run", "handler") if given.get(name) is not None]
+    if not has:
+        problems.append(Problem((), "neither run nor handler is given: expected one of them"))
+    if len(has) > 1:
+        problems.append(
+            Problem(("handler",), "both run and handler are given: expected one of them")
+        )
+    if given.get("handler") is not None:
+        problems += [
+            Problem((name,), f"{name} is for run: a handler runs as its node does")
+            for name in ("cwd", "user")
+            if given.get(name) is not None
+        ]
+    if given.get("cron") is None:
+        problems.append(
+            Problem((), 'cron is missing: write when it runs, as in cron: "30 2 * * *"')
+        )
+    elif values.get("cron") is not None:
+        problems += _rhythm(schedule_id, values["cron"], values.get("tz") or "UTC", given)
+    return problems
+
+
+def _rhythm(schedule_id: str, cron: str, tz: str, given: Mapping[str, Any]) -> list[Problem]:
+    problems = []
+    try:
+        timetable("@daily", tz)
+    except CronError as error:
+        problems.append(Problem(("tz",) if "tz" in given else (), str(error)))
+    try:
+        timetable(cron, "UTC", schedule_id)
+    except CronError as error:
+        problems.append(Problem(("cron",), str(error)))
+    return problems
+
+
+def _wrong_id(schedule_id: str) -> str | None:
+    if _ID.fullmatch(schedule_id):
+        return None
+    expected = "expected 1 to 128 of A-Z a-z 0-9 . _ -, the first a letter or a digit"
+    return f"id {schedule_id[:80]!a}: {expected}"
+
+
+def _shown(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"expected text, got {_shown(value)}")  # noqa: TRY004 - one class for all
+    if "\0" in value:
+        raise ValueError("expected text without NUL characters")
+    return value
+
+
+def _cron(value: Any) -> str:
+    # A block scalar of YAML ends with a newline, which no one means.
+    return _text(value).removesuffix("\n")
+
+
+def _choice(*choices: str) -> Read:
+    def read(value: Any) -> str:
+        text = _text(value)
+        if text not in choices:
+            close = get_close_matches(text, choices, 1)
+            meant = f" (did you mean {close[0]!r}?)" if close else ""
+            raise ValueError(f"expected {' or '.join(choices)}, got {_shown(text)}{meant}")
+        return text
+
+    return read
+
+
+def _overlap(value: Any) -> str:
+    if value in LATER_OVERLAPS:
+        raise ValueError(f"overlap {value!a} is not supported yet: expected allow or skip")
+    return str(_choice(*OVERLAPS)(value))
+
+
+def _whole(low: int, high: int) -> Read:
+    def read(value: Any) -> int:
+        number = int(value) if isinstance(value, str) and _NUMBER.fullmatch(value) else value
+        if not isinstance(number, int) or isinstance(number, bool) or not low <= number <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}, got {_shown(value)}")
+        return number
+
+    return read
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return bool(value == "true")
+    meant = _YES_AND_NO.get(value.lower()) if isinstance(value, str) else None
+    hint = f": {value} is plain text here, write {meant}" if meant else ""
+    raise ValueError(f"expected true or false, got {_shown(value)}{hint}")
+
+
+def _duration(low: Duration, high: Duration = LONGEST) -> Read:
+    def read(value: Any) -> Duration:
+        if not isinstance(value, str | int | float | timedelta) or isinstance(value, bool):
+            raise ValueError(  # noqa: TRY004 - one class for all
+                f"expected a duration such as 90s or 1h30m, got {_shown(value)}"
+            )
+        try:
+            duration = to_duration(value)
+        except OverflowError as error:
+            raise ValueError(f"expected a duration, got {_shown(value)}") from error
+        if not low <= duration <= high:
+            bounds = f"{format_duration(low)} to {format_duration(high)}"
+            raise ValueError(f"expected a duration from {bounds}, got {_shown(value)}")
+        return duration
+
+    return read
+
+
+def _run(value: Any) -> str | tuple[str, ...]:
+    if isinstance(value, str):
+        if not value.strip():
+            raise ValueError("expected a command, got empty text")
+        return _text(value)
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"expected a command: text, or a list of texts, got {_shown(value)}")
+    words = tuple(_text(word) for word in value)
+    if not words[0]:
+        raise ValueError("expected a program as the first of the list, got empty text")
+    return words
+
+
+def _handler(value: Any) -> str:
+    text = _text(value)
+    if not _HANDLER.fullmatch(text) or text == "run":
+        raise ValueError(
+            f"expected the name of an entry point, or package.module:function, got {_shown(text)}"
+        )
+    return text
+
+
+def _json(value: Any) -> JsonText:
+    _check_json(value, DEEPEST_INPUT)
+    try:
+        text = json.dumps(
+            value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+        )
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"expected a JSON value: {error}") from error
+    if len(text) > LONGEST_INPUT:
+        raise ValueError(f"expected at most {LONGEST_INPUT} bytes of JSON, got {len(text)}")
+    return text
+
+
+def _check_json(value: Any, depth: int) -> None:
+    """Refuse what json.dumps would change in silence, or what is too deep."""
+    if depth == 0:
+        raise ValueError(f"expected at most {DEEPEST_INPUT} levels")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"expected texts as keys, got {_shown(key)}")  # noqa: TRY004
+            _check_json(inner, depth - 1)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            _check_json(inner, depth - 1)
+    elif not isinstance(value, str | int | float | bool | None):
+        raise ValueError(f"expected a JSON value, got {_shown(value)}")  # noqa: TRY004
+    elif isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError("expected text, got half of a surrogate pair")
+
+
+def _mapping(value: Any, read_key: Callable[[str], str | None], what: str) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a mapping of {what}, got {_shown(value)}")  # noqa: TRY004
+    problems, read = [], {}
+    for key, inner in value.items():
+        wrong = read_key(key) if isinstance(key, str) else f"expected text, got {_shown(key)}"
+        try:
+            read[key] = _text(inner)
+        except ValueError as error:
+            wrong = wrong or str(error)
+        if wrong is not None:
+            problems.append(Problem((key,), wrong))
+    if problems:
+        raise _Wrong(problems)
+    return read
+
+
+def _env(value: Any) -> dict[str, str]:
+    read = _mapping(value, _variable, "names to texts")
+    size = sum(len(key) + len(inner.encode(errors="replace")) + 2 for key, inner in read.items())
+    if size > LONGEST_ENV:
+        raise ValueError(f"expected at most {LONGEST_ENV} bytes in all, got {size}")
+    return read
+
+
+def _variable(name: str) -> str | None:
+    if name.startswith("SYNCCRON_"):
+        return f"{name!a} is synccron's own: give it another name"
+    return None if _VARIABLE.fullmatch(name) else f"{_shown(name)} is no name of a variable"
+
+
+def _labels(value: Any) -> dict[str, str]:
+    def wrong(key: str) -> str | None:
+        return None if _LABEL.fullmatch(key) else f"{_shown(key)} is no name of a label"
+
+    read = _mapping(value, wrong, "names to texts")
+    long = [key for key, inner in read.items() if len(inner) > 255]  # noqa: PLR2004
+    if long or len(read) > 64:  # noqa: PLR2004
+        raise ValueError("expected at most 64 labels, of at most 255 characters each")
+    return read
+
+
+def _folder(value: Any) -> str:
+    text = _text(value)
+    if not text.startswith("/"):
+        raise ValueError(f"expected an absolute path, got {_shown(text)}")
+    return text
+
+
+def _user(value: Any) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,31}\$?", text):
+        raise ValueError(f"expected the name of a user, got {_shown(text)}")
+    return text
+
+
+def _retry(value: Any) -> Retry:
+    if isinstance(value, Retry):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(  # noqa: TRY004 - one class for all
+            f"expected a mapping, as in {{max_attempts: 3, delay: 10s}}, got {_shown(value)}"
+        )
+    problems, read = [], {}
+    for key, inner in value.items():
+        field = RETRY_FIELDS.get(key)
+        try:
+            if field is None:
+                raise ValueError(unknown(str(key), RETRY_FIELDS))  # noqa: TRY301
+            if inner is not None:
+                read[key] = field.read(inner)
+        except ValueError as error:
+            problems.append(Problem((key,), str(error)))
+    if problems:
+        raise _Wrong(problems)
+    return Retry(**read)
+
+
+def _table(*rows: Field) -> dict[str, Field]:
+    return {row.name: row for row in rows}
+
+
+_TEXT = {"type": "string"}
+_TEXTS = {"type": "object", "additionalProperties": _TEXT}
+_DURATION = {
+    "oneOf": [
+        {"type": "string", "pattern": r"^(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$|^\d+(\.\d+)?$"},
+        {"type": "number", "minimum": 0},
+    ]
+}
+
+
+def _enum(*choices: str) -> dict[str, Any]:
+    return {"type": "string", "enum": list(choices)}
+
+
+def _integer(low: int, high: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": low, "maximum": high}
+
+
+RETRY_FIELDS = _table(
+    Field("max_attempts", _integer(1, 100), "how often it is tried in all", _whole(1, 100)),
+    Field("backoff", _enum(*BACKOFFS), "how the delay grows", _choice(*BACKOFFS)),
+    Field("delay", _DURATION, "how long to wait before the next attempt", _duration(0)),
+    Field("max_delay", _DURATION, "the longest delay of an exponential back-off", _duration(0)),
+)
+FIELDS = _table(
+    Field("cron", _TEXT, "when it runs", _cron),
+    Field("tz", _TEXT, "the IANA zone whose clock counts", _text),
+    Field(
+        "run",
+        {"oneOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
+        "a command: text for /bin/sh, or a list that is executed as it stands",
+        _run,
+    ),
+    Field("handler", _TEXT, "a Python handler: entry point, or package.module:function", _handler),
+    Field("input", {}, "any JSON value, given to each run", _json),
+    Field(
+        "misfire", _enum(*MISFIRES), "what happens to slots that were missed", _choice(*MISFIRES)
+    ),
+    Field(
+        "max_catch_up_runs",
+        _integer(1, 10_000),
+        "the most slots that one catch-up runs",
+        _whole(1, 10_000),
+    ),
+    Field("misfire_grace", _DURATION, "how late still counts as on time", _duration(SECOND)),
+    Field("overlap", _enum(*OVERLAPS), "what happens while an earlier job is unfinished", _overlap),
+    Field("timeout", _DURATION, "when an attempt is ended", _duration(1)),
+    Field("kill_after", _DURATION, "how long TERM is given before KILL", _duration(0, DAY)),
+    Field(
+        "retry",
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {name: field.schema for name, field in RETRY_FIELDS.items()},
+        },
+        "when an attempt that ended badly is followed by another",
+        _retry,
+    ),
+    Field("on_lost", _enum(*ON_LOST), "what happens to a job whose node died", _choice(*ON_LOST)),
+    Field("env", _TEXTS, "variables for the handler", _env),
+    Field("cwd", _TEXT, "the folder that a command runs in", _folder),
+    Field("user", _TEXT, "the user that a command runs as; the node must be root's", _user),
+    Field("labels", _TEXTS, "for selecting", _labels),
+    Field(
+        "strict_handlers",
+        {"type": "boolean"},
+        "whether a slot that no node offers to run is a failure",
+        _flag,
+    ),
+    Field(
+        "max_dispatch_failures",
+        _integer(1, 100),
+        "after how many failures in a row a slot is given up",
+        _whole(1, 100),
+    ),
+    Field("enabled", {"type": "boolean"}, "false registers it paused", _flag),
+)
+DEFAULTS: Mapping[str, Any] = {
+    each.name: each.default for each in fields(Definition) if each.default is not MISSING
+}
