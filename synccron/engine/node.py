@@ -97,7 +97,7 @@ class Node:
     def start(self) -> None:
         """Open the store, register, and start working; returns when it does."""
         self._store = open_store(self._url, create=True, clock=self._clock)
-        handlers = open_handlers(pass_env=self._pass_env, clock=self._clock)
+        handlers = open_handlers(pass_env=self._pass_env)
         try:
             self._build(self._store, handlers)
             self._session = self._join(self._registrar.record(secrets.token_hex(16)))

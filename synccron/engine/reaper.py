@@ -48,6 +48,7 @@ class Reaper:
                 Outcome(ending="lost", error=f"node {claim.job.node} died or lost its lease"),
                 now,
                 self._luck(),
+                gone=True,
             )
             for claim in claims
         ]

@@ -14,11 +14,13 @@ TAIL = 16 * 1024  # bytes of output that are kept with a job
 TAIL_COMPLETED = 4 * 1024
 
 
-def settle(claim: Claim, outcome: Outcome, now: Instant, luck: float) -> Settlement:
+def settle(
+    claim: Claim, outcome: Outcome, now: Instant, luck: float, *, gone: bool = False
+) -> Settlement:
     """Turn an ending into the job's next record; `luck` in [0, 1) is the jitter of a back-off.
 
     Both records are prepared, also the one for a cancel that the store may find: the attempt keeps
-    its true outcome in either.
+    its true outcome in either. `gone`: it holds only if the claim's session is gone (the reaper's).
     """
     ended = _ended(claim.job, outcome, now)
     job = _next(claim, ended, outcome, now, luck)
@@ -28,7 +30,7 @@ def settle(claim: Claim, outcome: Outcome, now: Instant, luck: float) -> Settlem
         cancelled=_final(ended, "cancelled", now),
         output=_output(job, outcome),
         dead=_letter(claim, job, now) if job.state in ("failed", "timed_out") else None,
-        gone=outcome.ending == "lost",
+        gone=gone,
     )
 
 

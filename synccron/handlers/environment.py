@@ -1,0 +1,38 @@
+"""What a handler's environment has: an allow-list, what was asked for, and what it is told."""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+
+from synccron.handlers.base import Invocation
+from synccron.model.time import format_instant
+
+_ALLOWED = ("PATH", "HOME", "USER", "LANG", "LC_*", "TZ")
+_SECRET = ("SYNCCRON_ETCD_*", "SYNCCRON_STORE*")  # never, whatever --pass-env says
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def environment(
+    node: Mapping[str, str], pass_env: Sequence[str], invocation: Invocation
+) -> dict[str, str]:
+    """Give the environment of an attempt, without SYNCCRON_INPUT_FILE, which its file has."""
+    allowed = (*_ALLOWED, *pass_env)
+    passed = {
+        name: value
+        for name, value in node.items()
+        if _any(name, allowed) and not _any(name, _SECRET)
+    }
+    slot = invocation.slot
+    return {
+        "PATH": _PATH,
+        **passed,
+        **invocation.env,
+        "SYNCCRON_JOB_ID": invocation.job_id,
+        "SYNCCRON_SCHEDULE_ID": invocation.schedule_id or "",
+        "SYNCCRON_SLOT": "" if slot is None else format_instant(slot),
+        "SYNCCRON_ATTEMPT": str(invocation.attempt),
+        "SYNCCRON_FENCE": str(invocation.fence),
+    }
+
+
+def _any(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)

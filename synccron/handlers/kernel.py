@@ -1,0 +1,77 @@
+"""The few calls of the kernel that Python does not have, and what /proc tells of processes."""
+
+import ctypes
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NO_NEW_PRIVS = 38
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(signal: int) -> None:
+    """Have the kernel send us a signal when the thread that made us ends.
+
+    Changing users undoes it.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal)
+
+
+def become_subreaper() -> None:
+    """Become the parent of all that our descendants leave behind."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def gain_no_privileges() -> None:
+    """Let no program that we execute gain privileges (set-user-id and the like)."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def children() -> list[int]:
+    """List our children, those that we adopted among them, dead ones too."""
+    me = os.getpid()
+    try:
+        listed = Path(f"/proc/{me}/task/{me}/children").read_text(encoding="ascii")
+    except FileNotFoundError:  # a kernel without it
+        return [pid for pid in _pids() if _parent(pid) == me]
+    return [int(pid) for pid in listed.split()]
+
+
+def variable(pid: int, name: str) -> str | None:
+    """Read a variable of a process's environment as it began; None: it has none, or is gone."""
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    start = f"{name}=".encode()
+    for entry in environment.split(b"\0"):
+        if entry.startswith(start):
+            return entry[len(start) :].decode(errors="replace")
+    return None
+
+
+def marked(name: str, values: frozenset[str]) -> Iterator[int]:
+    """Find all processes of this host whose environment has one of these values."""
+    for pid in _pids():
+        if variable(pid, name) in values:
+            yield pid
+
+
+def _pids() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(line.rpartition(")")[2].split()[1])
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl {option}: {os.strerror(number)}")

@@ -1,0 +1,200 @@
+"""The node's side of its guardian: attempts go in, their ends come back."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from synccron.handlers import kernel, wire
+from synccron.handlers.base import Invocation
+from synccron.handlers.environment import environment
+from synccron.handlers.resolve import target
+from synccron.model.job import Ending, Outcome
+
+Ended = Callable[[Outcome], None]
+
+
+@dataclass(slots=True)
+class _Running:
+    invocation: Invocation
+    ended: Ended
+
+
+class LocalRun:
+    """One attempt under way."""
+
+    def __init__(self, guard: "_Guard", fence: int) -> None:
+        self._guard, self._fence = guard, fence
+
+    def stop(self, why: Ending) -> None:
+        """Ask it to end (TERM), and KILL it `kill_after` later; the first `why` stays."""
+        self._guard.send({"fence": self._fence, "stop": why})
+
+
+class LocalHandlers:
+    """Starts attempts on this host, under a guardian; an implementation of Handlers.
+
+    `pass_env` are names, or prefixes with `*`, of the node's variables that attempts get. The lock
+    guards `_guard`, which is made anew when a guardian died.
+    """
+
+    def __init__(
+        self, *, pass_env: Sequence[str] = (), environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._pass_env = tuple(pass_env)
+        self._environ = dict(os.environ if environ is None else environ)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._guard = _Guard()
+
+    def start(self, invocation: Invocation, ended: Ended) -> LocalRun:
+        """Start an attempt, don't wait for it; `ended` is called once, from another thread."""
+        message = self._message(invocation)
+        with self._lock:
+            if not self._guard.alive and not self._closed:
+                self._guard.close()
+                self._guard = _Guard()
+            guard = self._guard
+        guard.start(invocation, ended, message)
+        return LocalRun(guard, invocation.fence)
+
+    def close(self) -> None:
+        """End whatever still runs, with KILL, and wait until nothing of it is left."""
+        with self._lock:
+            self._closed = True
+        self._guard.close()
+
+    def _message(self, invocation: Invocation) -> wire.Message:
+        run, handler = invocation.run, invocation.handler
+        words = ["/bin/sh", "-c", run] if isinstance(run, str) else run
+        return {
+            "start": {
+                "job_id": invocation.job_id,
+                "schedule_id": invocation.schedule_id,
+                "slot": invocation.slot,
+                "attempt": invocation.attempt,
+                "fence": invocation.fence,
+                "input": invocation.input,
+                "words": None if words is None else list(words),
+                "handler": handler,
+                "target": None if handler is None else target(handler),
+                "environment": environment(self._environ, self._pass_env, invocation),
+                "cwd": invocation.cwd,
+                "user": invocation.user,
+                "timeout": invocation.timeout,
+                "kill_after": invocation.kill_after,
+                "log": invocation.log,
+                "steps": dict(invocation.steps),
+            }
+        }
+
+
+class _Guard:
+    """One guardian process, and what runs under it by fencing token.
+
+    The lock guards `_running` and the order of what is sent, against the thread that reads.
+    """
+
+    def __init__(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # -P: the path is the node's, and nothing but.
+            guardian = ["-P", "-m", "synccron.handlers.guardian", str(theirs.fileno())]
+            self._process = subprocess.Popen(
+                [sys.executable, *guardian],
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                env=_guardians_environment(),
+            )
+        self._socket = ours
+        self._lock = threading.Lock()
+        self._running: dict[int, _Running] = {}
+        self.alive = True
+        self._reader = threading.Thread(target=self._read, name="synccron-guard", daemon=True)
+        self._reader.start()
+
+    def start(self, invocation: Invocation, ended: Ended, message: wire.Message) -> None:
+        with self._lock:
+            if self.alive:
+                self._running[invocation.fence] = _Running(invocation, ended)
+                self._send(message)
+                return
+        ended(_lost())
+
+    def send(self, message: wire.Message) -> None:
+        with self._lock:
+            self._send(message)
+
+    def close(self) -> None:
+        """Close our end: the guardian ends everything, tells it, and exits."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._reader.join()
+        self._process.wait()
+        self._socket.close()
+
+    def _send(self, message: wire.Message) -> None:
+        try:
+            self._socket.sendall(wire.pack(message))
+        except OSError:
+            return  # it died: the reader finds out, and tells all who run
+
+    def _read(self) -> None:
+        inbox = wire.Inbox()
+        while (messages := wire.receive(self._socket, inbox)) is not None:
+            for message in messages:
+                self._take(message)
+        with self._lock:
+            self.alive = False
+            left, self._running = self._running, {}
+        if left:
+            self._end(left)
+
+    def _take(self, message: wire.Message) -> None:
+        fence = message["fence"]
+        if "ended" in message:
+            with self._lock:
+                running = self._running.pop(fence)
+            fields = message["ended"]
+            running.ended(Outcome(**{**fields, "tail": fields["tail"].encode("latin-1")}))
+            return
+        invocation = self._running[fence].invocation
+        # A thread of its own: the store may take its time, and the ends of others must not wait.
+        threading.Thread(target=self._remember, args=(invocation, message), daemon=True).start()
+
+    def _remember(self, invocation: Invocation, message: wire.Message) -> None:
+        kept = None
+        try:
+            if invocation.remember is not None:
+                kept = invocation.remember(message["remember"], message["value"])
+        finally:
+            self.send({"fence": invocation.fence, "kept": kept})
+
+    def _end(self, left: Mapping[int, _Running]) -> None:
+        """Kill what a guardian that died left behind, and tell its attempts' ends.
+
+        Main processes died with it; others are told by the mark that they were born with.
+        """
+        for pid in kernel.marked("SYNCCRON_FENCE", frozenset(map(str, left))):
+            jobs = {running.invocation.job_id for running in left.values()}
+            if kernel.variable(pid, "SYNCCRON_JOB_ID") in jobs:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        for running in left.values():
+            running.ended(_lost())
+
+
+def _lost() -> Outcome:
+    return Outcome(ending="lost", error="its guardian died")
+
+
+def _guardians_environment() -> dict[str, str]:
+    """Give the guardian the node's path, and none of its secrets: children can read them there."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("SYNCCRON_")}
+    return {**plain, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}

@@ -1,0 +1,49 @@
+"""Messages between a node, its guardian and Python children: JSON with a length before it."""
+
+import json
+import socket
+import struct
+from typing import Any
+
+Message = dict[str, Any]
+
+_LENGTH = struct.Struct("!I")
+_CHUNK = 1 << 16
+LARGEST = 16 << 20  # bytes; more is no message of ours
+
+
+def pack(message: Message) -> bytes:
+    """Write a message."""
+    body = json.dumps(message, separators=(",", ":")).encode()
+    return _LENGTH.pack(len(body)) + body
+
+
+class Inbox:
+    """What has come in of messages so far."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, chunk: bytes) -> list[Message]:
+        """Take what came; the messages that are complete now. Raises ValueError for nonsense."""
+        self._buffer += chunk
+        messages = []
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > LARGEST:
+                raise ValueError(f"a message of {length} bytes")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            messages.append(json.loads(self._buffer[_LENGTH.size : end]))
+            del self._buffer[:end]
+        return messages
+
+
+def receive(connection: socket.socket, inbox: Inbox) -> list[Message] | None:
+    """Wait for what comes on a blocking socket; None: the other end is closed."""
+    try:
+        chunk = connection.recv(_CHUNK)
+    except ConnectionResetError:
+        return None
+    return inbox.feed(chunk) if chunk else None
