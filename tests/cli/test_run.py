@@ -129,7 +129,7 @@ def test_dead_letters_are_listed_retried_removed_and_purged(cli, running):
     (again,) = cli("dlq", "retry", found[3]["id"], "--json").json
     assert again["kind"] == "retry"
     assert again["retry_of"] == "manual:bad:1"
-    running.until("job_settled", job=again["id"])
+    running.until("job_settled", job_id=again["id"])
     left = cli("dlq", "ls", "--json").json
     assert found[3]["id"] not in [one["id"] for one in left]
     assert cli("dlq", "rm", found[0]["id"], "--json").json == {"removed": 1}

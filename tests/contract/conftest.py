@@ -217,7 +217,8 @@ class World:
         return claim
 
     def settlement(self, claim: Claim, ending: Ending = "completed", **fields: Any) -> Settlement:
-        return settle(claim, Outcome(ending=ending, **fields), self.clock.now(), 0.5)
+        outcome = Outcome(ending=ending, **fields)
+        return settle(claim, outcome, self.clock.now(), 0.5, gone=ending == "lost")
 
     def settle(self, claim: Claim, ending: Ending = "completed", **fields: Any) -> Job | None:
         (job,) = self.store.settle([self.settlement(claim, ending, **fields)], self.clock.now())
