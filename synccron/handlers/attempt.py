@@ -19,7 +19,7 @@ class Refusal(Exception):
 
 
 class Attempt:
-    """What the guardian has of an attempt. `fds` are the ends that it reads, by what comes there."""
+    """What the guardian has of an attempt; `fds` are the ends it reads, by what comes there."""
 
     def __init__(self, job: wire.Message) -> None:
         self.job = job

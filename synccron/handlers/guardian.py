@@ -1,10 +1,10 @@
 """The guardian: a process that starts a node's attempts, watches them, and ends with the node.
 
 Started with a socket to the node as its first argument. It has one thread, no SQLite and no
-network, and may therefore fork. Everything below it is its own to end: it adopts what attempts leave
-behind (subreaper), ends what is left of an attempt when its main process has ended, and ends all when
-the node's end of the socket closes, however the node died. If it is killed itself, the kernel kills
-the main processes of attempts (parent-death signal), and the node the rest.
+network, and may therefore fork. Everything below it is its own to end: it adopts what attempts
+leave behind (subreaper), ends what is left of an attempt when its main process has ended, and ends
+all when the node's end of the socket closes, however the node died. If it is killed itself, the
+kernel kills the main processes of attempts (parent-death signal), and the node the rest.
 """
 
 import heapq

@@ -61,7 +61,7 @@ def cli(store: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
             status = main(words)
         out.flush()
         err.flush()
-        texts = [stream.buffer.getvalue().decode() for stream in (out, err)]
+        texts = [stream.buffer.getvalue().decode(errors="surrogateescape") for stream in (out, err)]
         return Answer(status, *texts)
 
     return call
