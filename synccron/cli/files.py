@@ -168,8 +168,9 @@ def _check_events(text: str) -> None:
         elif isinstance(event, yaml.NodeEvent):
             if event.anchor is not None:
                 raise _Broken(line, column, f"anchor &{event.anchor}: not supported, write it out")
-            if getattr(event, "tag", None) is not None:
-                raise _Broken(line, column, f"tag {event.tag}: not supported, leave it out")
+            tag = getattr(event, "tag", None)
+            if tag is not None:
+                raise _Broken(line, column, f"tag {tag}: not supported, leave it out")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:
@@ -289,7 +290,7 @@ class _File:
                 node = nodes.get(str(problem.path[0]), otherwise)
                 node = _inner(node, problem.path[1:])
             message = problem.message
-            if not message.startswith("unknown") and len(problem.path) > 0:
+            if problem.path and not message.startswith("unknown field"):
                 message = f"{'.'.join(map(str, problem.path))}: {message}"
             self._find(node, message)
 
@@ -301,7 +302,7 @@ class _File:
             elif key.value in found:
                 first = found[key.value][0].start_mark.line + 1
                 self._find(key, f"{key.value!a} is given twice, first in line {first}")
-            elif key.value == "<<" and key.style is None:
+            elif key.value == "<<" and not key.style:
                 self._find(key, "merge key <<: not supported, write it out")
             else:
                 found[key.value] = (key, value)
@@ -310,7 +311,7 @@ class _File:
     def _plain(self, node: yaml.Node) -> Any:
         """Give a value whose scalars stay text; a plain null is None."""
         if isinstance(node, yaml.ScalarNode):
-            return None if node.style is None and node.value in _NULLS else node.value
+            return None if not node.style and node.value in _NULLS else node.value
         if isinstance(node, yaml.SequenceNode):
             return [self._plain(each) for each in node.value]
         if isinstance(node, yaml.MappingNode):
@@ -320,7 +321,7 @@ class _File:
     def _json(self, node: yaml.Node) -> Any:
         """Give a JSON value: plain scalars by JSON's rules, all others are text."""
         if isinstance(node, yaml.ScalarNode):
-            if node.style is not None:
+            if node.style:
                 return node.value
             if node.value in _JSON_WORDS:
                 return _JSON_WORDS[node.value]

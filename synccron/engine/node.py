@@ -212,9 +212,9 @@ class Node:
         )
         dispatcher = Dispatcher(store, clock, self._elector, events, self._tally)
         sweeper = Sweeper(store, clock, logs, self._retention)
-        shared, own = self._bell, lambda: Bell(clock)
+        shared = self._bell
         turns: list[tuple[str, Callable[[], Duration], Bell]] = [
-            ("heart", self._beat, own()),
+            ("heart", self._beat, Bell(clock)),
             ("elector", self._elector.seek, shared),
             ("dispatcher", dispatcher.turn, shared),
             ("worker", self._worker.turn, shared),
@@ -222,8 +222,8 @@ class Node:
             ("canceller", self._worker.watch_cancels, shared),
             ("reaper", reaper.turn, shared),
             ("registrar", self._registrar.turn, shared),
-            ("keeper", keeper.turn, own()),
-            ("sweeper", sweeper.turn, own()),
+            ("keeper", keeper.turn, Bell(clock)),
+            ("sweeper", sweeper.turn, Bell(clock)),
         ]
         state = StoreState(events)
         self._loops = [

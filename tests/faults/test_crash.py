@@ -33,7 +33,7 @@ def command(work: str) -> str:
     return NOTE.format(work=work)
 
 
-SCHEDULES = {
+SCHEDULES: dict[str, dict[str, object]] = {
     "quick": {"cron": "* * * * * *", "run": command("true")},
     "catching": {"cron": "* * * * * *", "run": command("true"), "misfire": "catch_up_all"},
     "one": {"cron": "*/2 * * * * *", "run": command("true"), "misfire": "catch_up_one"},
