@@ -487,7 +487,6 @@ class Client:
 
     def _made(self, wanted: Order, receipt: Receipt) -> values.Job:
         """Give the job of a receipt, which may be older than this order. Raises KeyConflict."""
-        first = receipt.at == wanted.job.created_at and receipt.digest == wanted.digest
         if receipt.digest != wanted.digest:
             raise KeyConflict(
                 f"the key {wanted.job.key!r} was used with another input at "
@@ -496,7 +495,7 @@ class Client:
             )
         found = self._store.read(Job, Where(ids=(receipt.job_id,))).items
         if found:
-            return values.Job.of(found[0], deduplicated=not first)
+            return values.Job.of(found[0], deduplicated=not receipt.new)
         return values.Job(
             id=receipt.job_id,
             schedule_id=wanted.job.schedule_id,

@@ -180,12 +180,16 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The record of a key: it outlives its job. `state` is the job's newest known state."""
+    """The record of a key: it outlives its job. `state` is the job's newest known state.
+
+    `new`: the call that gives it made the job.
+    """
 
     job_id: str
     at: Instant
     digest: str
     state: State
+    new: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -175,8 +175,8 @@ class Store(Protocol):
     def enqueue(self, order: Order, keep: Instant) -> Receipt | None:
         """Make the job, or give the receipt of the first one of its key (job id) since `keep`.
 
-        The receipt of a new job has the order's own `created_at` and digest. None: refused, as the
-        schedule, the dead letter or the idleness that the order asks for is not there.
+        None: refused, as the schedule, the dead letter or the idleness that the order asks for is
+        not there.
         """
 
     def claim(

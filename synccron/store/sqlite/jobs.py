@@ -118,7 +118,7 @@ def enqueue(transaction: Transaction, order: Order, keep: Instant) -> Receipt | 
         "INSERT OR REPLACE INTO receipts (job_id, at, digest, state) VALUES (?, ?, ?, ?)",
         (job.id, job.created_at, order.digest, job.state),
     )
-    return Receipt(job_id=job.id, at=job.created_at, digest=order.digest, state=job.state)
+    return Receipt(job_id=job.id, at=job.created_at, digest=order.digest, state=job.state, new=True)
 
 
 def claim(
