@@ -70,6 +70,7 @@ class Worker:
         self._attempts: dict[str, _Attempt] = {}
         self._ended: deque[Settlement] = deque()
         self._claiming = True
+        self._giving_back = False
         self.ended = Bell(clock)  # rings when an attempt has ended
 
     @property
@@ -143,7 +144,10 @@ class Worker:
 
     def give_back(self) -> None:
         """End all attempts that are under way; their jobs are queued again."""
-        for job_id in tuple(self._attempts):
+        with self._lock:
+            self._giving_back = True  # what a turn in hand still starts, too
+            under_way = tuple(self._attempts)
+        for job_id in under_way:
             self._stop(job_id, "given_back")
 
     def _admit(self, candidates: Sequence[Candidate], now: Instant, free: int) -> list[Admission]:
@@ -181,8 +185,8 @@ class Worker:
 
     def _start(self, claim: Claim) -> None:
         job = claim.job
-        attempt = _Attempt(claim=claim)
         with self._lock:
+            attempt = _Attempt(claim=claim, stopped="given_back" if self._giving_back else None)
             self._attempts[job.id] = attempt
         self._events.emit(
             "job_started",
@@ -191,9 +195,13 @@ class Worker:
             attempt=len(job.attempts),
             fence=claim.fence,
         )
-        attempt.run = self._handlers.start(
+        run = self._handlers.start(
             self._invocation(claim), lambda outcome: self._end(attempt, outcome)
         )
+        with self._lock:
+            attempt.run, why = run, attempt.stopped
+        if why is not None:
+            run.stop(why)
 
     def _invocation(self, claim: Claim) -> Invocation:
         job, definition = claim.job, claim.definition
@@ -234,10 +242,13 @@ class Worker:
         self.ended.ring()
 
     def _stop(self, job_id: str, why: Ending) -> None:
-        attempt = self._attempts.get(job_id)
-        if attempt is not None and attempt.run is not None and attempt.stopped is None:
-            attempt.stopped = why
-            attempt.run.stop(why)
+        with self._lock:
+            attempt = self._attempts.get(job_id)
+            if attempt is None or attempt.stopped is not None:
+                return
+            attempt.stopped, run = why, attempt.run
+        if run is not None:
+            run.stop(why)
 
 
 def _retrying(candidates: Sequence[Candidate]) -> bool:

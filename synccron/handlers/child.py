@@ -23,7 +23,8 @@ from synccron.handlers import kernel, wire
 from synccron.handlers.context import JobCancelled, JobContext, as_json
 
 TRACE = 4 * 1024  # characters of a traceback that are kept
-_RESET = (
+_RESET = (  # what the guardian, or Python itself, has changed
+    signal.SIGXFSZ,
     signal.SIGINT,
     signal.SIGTERM,
     signal.SIGHUP,

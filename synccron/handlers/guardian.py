@@ -352,14 +352,21 @@ def _group(pid: int) -> int | None:
 
 
 def _signal_group(pid: int, number: int) -> None:
+    """Signal a group by its leader's pid, or the leader alone that is not set up yet."""
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
+        try:
+            os.killpg(pid, number)
+        except ProcessLookupError:
+            os.kill(pid, number)
 
 
 def main() -> None:
     """Guard for the node at the other end of the socket that the first argument names."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    ignored = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in ignored:
         signal.signal(number, signal.SIG_IGN)
+    # Blocked too: a child inherits that until it is set up, so that a TERM that comes before waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ignored)
     node = socket.socket(fileno=int(sys.argv[1]))
     node.set_inheritable(False)
     kernel.become_subreaper()

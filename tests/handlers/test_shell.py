@@ -243,3 +243,15 @@ def test_closing_ends_what_runs_and_gives_it_back(workshop, alive, until):
     workshop.handlers.close()
     assert started.outcome().ending == "given_back"
     assert not alive(int(pids.read_text()))
+
+
+def test_a_stop_that_comes_before_the_child_is_set_up_is_not_lost(workshop):
+    started = [workshop.start(run=("sleep", "600"), kill_after=3_600_000) for _ in range(50)]
+    for each in started:
+        each.stop("cancelled")
+    assert {each.outcome().ending for each in started} == {"cancelled"}
+
+
+def test_signals_are_as_a_program_expects_them(workshop):
+    ended = workshop.end_of("grep -E 'Sig(Blk|Ign)' /proc/self/status")
+    assert {line.split()[1] for line in ended.tail.decode().splitlines()} == {"0" * 16}
