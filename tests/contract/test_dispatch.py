@@ -134,7 +134,7 @@ def test_what_is_longest_due_comes_first_and_the_limit_is_kept(world):
 
 
 def test_a_dispatch_that_is_tried_again_later_is_not_due_before(world):
-    at, term = ready(world)
+    _, term = ready(world)
     (plan,) = world.plans(term)
     now = world.clock.now()
     failed = replace(plan, jobs=(), cursor=replace(world.schedule().cursor, retry_at=now + 2000))

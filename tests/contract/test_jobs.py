@@ -284,7 +284,7 @@ def test_a_lost_claim_is_not_settled_as_lost_while_its_session_lives(world, back
     assert world.settle(claim).state == "completed"
 
 
-def test_law_5_a_node_that_wakes_after_its_claim_was_taken_is_refused(world, backend):
+def test_law_5_a_node_that_wakes_after_its_claim_was_taken_is_refused(world):
     at, other = world.join("n1"), world.join("n2")
     job_id = world.submit().job_id
     claim = world.claim(at, job_id)

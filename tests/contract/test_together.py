@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,11 +16,11 @@ from synccron.model.time import MINUTE, SECOND
 LEASE = 5 * SECOND
 
 
-def together(*tasks: Callable[[], object]) -> list[object]:
+def together(*tasks: Callable[[], Any]) -> list[Any]:
     """Begin all at one moment, each in a thread of its own; what they gave."""
     start = threading.Barrier(len(tasks))
 
-    def begin(task: Callable[[], object]) -> object:
+    def begin(task: Callable[[], Any]) -> Any:
         start.wait(30)
         return task()
 
@@ -108,7 +109,8 @@ def test_law_5_whatever_happens_each_job_has_one_attempt_under_way_and_settles_o
         world.store.cancel(job.id, world.clock.now())
     if world.find("job") is None:
         world.register("job", overlap="skip")
-    held, late, settled = [], [], {}
+    held, late = [], []
+    settled: dict[str, int] = {}
     sessions = {}
     for n, (step, which) in enumerate(steps):
         name = f"n{which}"
