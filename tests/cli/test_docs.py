@@ -31,7 +31,11 @@ def test_the_page_tells_of_every_command_and_of_no_other(sections):
     assert set(sections) == commands
 
 
-@pytest.mark.parametrize("one", [one for one in entries() if one.path and not one.nested], ids=str)
+@pytest.mark.parametrize(
+    "one",
+    [one for one in entries() if one.path and not one.nested],
+    ids=lambda one: " ".join(one.path),
+)
 def test_the_page_tells_of_every_option_and_of_no_other(sections, one):
     own = {name for names in one.options for name in names} - EVERYWHERE
     assert sections[" ".join(one.path)] == own
