@@ -1,7 +1,7 @@
 """The command that is a node: `run` starts one, logs what happens, and ends it on a signal.
 
 TERM and INT hand over and let running jobs end (a second one ends them); HUP applies the files
-again. Signals come through a pipe: a handler that took a lock could meet its own thread in it.
+again.
 """
 
 import gc
@@ -9,15 +9,14 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from synccron.cli.call import Call, command, duration
+from synccron.cli.signals import Signals
 from synccron.errors import InvalidInput, SynccronError
 from synccron.events import Event, Events, json_line, text_line
 
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _USUAL_GC = (700, 10, 10)  # __main__ made it rare, for what ends soon
-_ENDED = 0  # in the pipe, where other bytes are signals
-_ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 @command(app, "run", json=False)
@@ -72,9 +69,16 @@ def run(
     """Run a node. It leads or stands by, and runs jobs, until TERM or INT."""
     if log not in ("text", "json"):
         raise InvalidInput(f"--log: '{log}' is neither text nor json")
-    listener = _logger(log)
+    log_event = _logger(log)
     gc.set_threshold(*_USUAL_GC)
     from synccron.engine.node import Node
+
+    signals = Signals(early=lambda: node.hurry())
+
+    def listener(event: Event) -> None:
+        if event.event == "node_joined":  # before any job starts: from now on it drains
+            signals.ready()
+        log_event(event)
 
     node = Node(
         call.place,
@@ -92,7 +96,8 @@ def run(
     )
     files = apply or []
     register_files(call, files, listener)
-    _serve(call, node, files, listener)
+    with signals:
+        _serve(call, node, files, signals, listener)
 
 
 def _span(text: str, option: str) -> timedelta:
@@ -123,99 +128,55 @@ def register_files(call: Call, files: Sequence[str], listener: "Listener") -> No
         client.register(*definitions)
 
 
-def _serve(call: Call, node: "Node", files: Sequence[str], listener: "Listener") -> None:
-    with _signals(node) as signals:
-        try:
-            node.start()
-        except SynccronError:
-            if signals.told_to_end:  # while it waited for its id
-                return
-            raise
-        signals.started = True
-        tell = Events(call.now, listener)
-        failure: list[SynccronError] = []
-        threading.Thread(target=_watch, args=(node, signals, failure), name="ended").start()
-        _notify("READY=1", tell)
-        ending = False
-        for number in signals:
-            if number == _ENDED:
-                break
-            if number == signal.SIGHUP:
-                _apply_again(call, files, listener)
-            elif ending:
-                node.hurry()
-            else:
-                ending = True
-                _notify("STOPPING=1", tell)
-                threading.Thread(target=node.stop, name="stop").start()
-        if failure and not ending:
-            node.stop(0)
-            raise failure[0]
-
-
-def _watch(node: "Node", signals: "_Signals", failure: list[SynccronError]) -> None:
+def _serve(
+    call: Call, node: "Node", files: Sequence[str], signals: Signals, listener: "Listener"
+) -> None:
     try:
-        node.wait()
-    except SynccronError as error:
-        failure.append(error)
-    finally:
-        signals.end()
+        node.start()
+    except SynccronError:
+        if signals.told_to_end:  # while it waited for its id
+            return
+        raise
+    events = Events(call.now, listener)
+    failures: list[Exception] = []
+    _aside(node.wait, signals, failures)
+    _notify("READY=1", events)
+    ending = False
+    for number in signals:
+        if number == signal.SIGHUP:
+            _apply_again(call, files, listener, events)
+        elif ending:
+            node.hurry()
+        else:
+            ending = True
+            _notify("STOPPING=1", events)
+            _aside(node.stop, signals, failures)
+    if failures and not ending:
+        node.stop(0)
+        raise failures[0]
 
 
-def _apply_again(call: Call, files: Sequence[str], listener: "Listener") -> None:
+def _aside(step: Callable[[], object], signals: Signals, failures: list[Exception]) -> None:
+    """Do a step of the node's in a thread; signals end with it."""
+
+    def take() -> None:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - it is raised where the threads meet
+            failures.append(error)
+        finally:
+            signals.end()
+
+    threading.Thread(target=take, daemon=True).start()
+
+
+def _apply_again(call: Call, files: Sequence[str], listener: "Listener", events: Events) -> None:
     try:
         register_files(call, files, listener)
     except SynccronError as error:
         # the node goes on with what is registered: a bad file must not end it
-        events = Events(call.now, listener)
         for one in error.details or ({"message": error.message},):
             events.emit("tick_error", "error", during="apply", **one)
-
-
-class _Signals:
-    """The signals that arrived, in order, as numbers; `_ENDED` when the node has."""
-
-    def __init__(self) -> None:
-        self.started = False
-        self.told_to_end = False
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._writer, False)
-
-    @property
-    def wakeup(self) -> int:
-        return self._writer
-
-    def __iter__(self) -> Iterator[int]:
-        while True:
-            yield from os.read(self._reader, 64)
-
-    def end(self) -> None:
-        os.write(self._writer, bytes([_ENDED]))
-
-    def close(self) -> None:
-        os.close(self._reader)
-        os.close(self._writer)
-
-
-@contextmanager
-def _signals(node: "Node") -> Iterator[_Signals]:
-    signals = _Signals()
-
-    def note(number: int, _: FrameType | None) -> None:
-        if number in _ENDING:
-            signals.told_to_end = True
-            if not signals.started:  # it may wait for its id; from then on the pipe is read
-                node.hurry()
-
-    before = {number: signal.signal(number, note) for number in (*_ENDING, signal.SIGHUP)}
-    fd = signal.set_wakeup_fd(signals.wakeup, warn_on_full_buffer=False)
-    try:
-        yield signals
-    finally:
-        signal.set_wakeup_fd(fd)
-        for number, former in before.items():
-            signal.signal(number, former)
-        signals.close()
 
 
 def _notify(state: str, events: Events) -> None:
