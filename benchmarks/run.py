@@ -89,10 +89,6 @@ def until(seen: Callable[[], bool]) -> None:
         threading.Event().wait(0.01)
 
 
-def noop(_: object) -> None:
-    """The Python job that does nothing."""
-
-
 def lateness(folder: Path, seconds: int) -> tuple[list[float], list[float]]:
     """Lateness in ms of 100 every-second schedules: as recorded, and of the real process."""
     store = folder / "late.db"
@@ -193,6 +189,8 @@ def percentile(values: list[float], share: float) -> float:
 
 def main() -> None:
     """Measure all, and write the page."""
+    # Users' Python keeps what it compiled; without, every start would compile it again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small amounts, and print only")
     quick = parser.parse_args().quick
@@ -203,7 +201,7 @@ def main() -> None:
         bare = [sys.executable, "-I", "-S", "-c", "pass"]
         for what, handler, count, command in (
             ("shell jobs due at once", None, shell_jobs, ["/bin/true"]),
-            ("no-op Python jobs queued at once", "run:noop", python_jobs, bare),
+            ("no-op Python jobs queued at once", "noop:noop", python_jobs, bare),
         ):
             ours, spawns, commits = [], [], []
             for _ in range(rounds):

@@ -53,9 +53,12 @@ def coming(
     else:
         cron, zone = what, tz or "UTC"
     slots, table = _slots(cron, zone, seed, start, count)
+    from synccron.cli.render import in_words
+
+    title = f"{visible(cron)}  ({in_words(cron, seed or '')}; {visible(zone)})"
     call.answer(
         [format_instant(slot) for slot in slots],
-        lambda: _lines(call.paper(), table, cron, zone, slots),
+        lambda: _lines(call.paper(), table, title, zone, slots),
     )
 
 
@@ -75,11 +78,9 @@ def _slots(
 
 
 def _lines(
-    paper: Paper, table: "Timetable", cron: str, zone: str, slots: list[Instant]
+    paper: Paper, table: "Timetable", title: str, zone: str, slots: list[Instant]
 ) -> Iterator[str]:
-    from synccron.cli.render import in_words
-
-    yield paper.tint(f"{visible(cron)}  ({in_words(cron)}; {visible(zone)})", "bold")
+    yield paper.tint(title, "bold")
     for slot in slots:
         parts = [format_instant(slot)]
         if zone != "UTC":

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 Lines = Iterable[str]
 
+_NAMED = 100  # schedules that a registration names one by one; of more it tells the number
+
 
 def registered(paper: Paper, done: Mapping[str, Sequence[str]]) -> Lines:
-    """Tell what a registration did: a line each for what is new, one for the whole."""
+    """Tell what a registration did: a line each for what is new (if few), one for the whole."""
     for word in ("created", "updated"):
-        for one in done[word]:
+        for one in done[word] if len(done[word]) <= _NAMED else ():
             yield f"{paper.tint(word, 'green')} {visible(one)}"
     counts = [f"{len(done[word])} {word}" for word in ("created", "updated", "unchanged")]
     yield paper.tint(", ".join(counts), "dim")
@@ -55,7 +57,7 @@ def _wide_row(paper: Paper, row: "Standing") -> tuple[str, ...]:
     one = row.schedule
     labels = ",".join(f"{key}={value}" for key, value in one.labels.items())
     return (
-        *_row(paper, row, in_words(one.cron)),
+        *_row(paper, row, in_words(one.cron, one.id)),
         one.misfire,
         one.overlap,
         visible(labels) or "-",
@@ -69,11 +71,11 @@ def _last(paper: Paper, job: "Job | None") -> str:
     return f"{job.state} {paper.when(job.finished_at)}"
 
 
-def in_words(cron: str) -> str:
-    """Tell an expression in words."""
+def in_words(cron: str, schedule_id: str = "") -> str:
+    """Tell an expression in words; `H` picks by the schedule's id."""
     from synccron.model.words import words
 
-    return words(cron)
+    return words(cron, schedule_id)
 
 
 def what_runs(schedule: "Schedule") -> str:
@@ -99,7 +101,7 @@ def schedule_whole(
         paper,
         {
             "next": _paused(paper, one) if one.paused else paper.both(one.next_run_at),
-            "last slot": paper.both(one.last_slot_at),
+            "last slot": one.last_slot_at and paper.both(one.last_slot_at),
             "failed dispatches": one.consecutive_failures
             and f"{one.consecutive_failures} in a row",
             "last error": one.last_error and visible(one.last_error),
@@ -122,7 +124,7 @@ def schedule_whole(
 def _definition(one: "Schedule") -> dict[str, object]:
     catch_up = f", at most {one.max_catch_up_runs} runs" if one.misfire == "catch_up_all" else ""
     return {
-        "when": f"{visible(one.cron)}  ({in_words(one.cron)}; {visible(one.tz)})",
+        "when": f"{visible(one.cron)}  ({in_words(one.cron, one.id)}; {visible(one.tz)})",
         "runs": what_runs(one),
         "input": None if one.input is None else json.dumps(one.input),
         "misfire": f"{one.misfire}{catch_up}, grace {span(one.misfire_grace)}",

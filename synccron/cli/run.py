@@ -73,7 +73,7 @@ def run(
     gc.set_threshold(*_USUAL_GC)
     from synccron.engine.node import Node
 
-    signals = Signals(early=lambda: node.hurry())
+    signals = Signals(early=lambda: node.hurry())  # noqa: PLW0108 - there is no node yet
 
     def listener(event: Event) -> None:
         if event.event == "node_joined":  # before any job starts: from now on it drains
@@ -138,8 +138,9 @@ def _serve(
             return
         raise
     events = Events(call.now, listener)
-    failures: list[Exception] = []
-    _aside(node.wait, signals, failures)
+    fatal: list[Exception] = []
+    broken: list[Exception] = []
+    _aside(node.wait, signals, fatal)
     _notify("READY=1", events)
     ending = False
     for number in signals:
@@ -150,10 +151,12 @@ def _serve(
         else:
             ending = True
             _notify("STOPPING=1", events)
-            _aside(node.stop, signals, failures)
-    if failures and not ending:
+            _aside(node.stop, signals, broken)
+    if fatal and not ending:
         node.stop(0)
-        raise failures[0]
+        raise fatal[0]
+    if broken:
+        raise broken[0]
 
 
 def _aside(step: Callable[[], object], signals: Signals, failures: list[Exception]) -> None:

@@ -6,9 +6,9 @@ docs/cli.md: absent values are null, never missing. What is not built yet has it
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from synccron.model import job as jobs
 from synccron.model import lease, schedule
@@ -21,7 +21,11 @@ from synccron.model.time import (
     to_instant,
 )
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Json = Any  # what json.loads gives
+_DURATIONS = frozenset({"lateness", "duration"})
 DurationLike = timedelta | str | float
 
 
@@ -217,16 +221,7 @@ class Attempt:
 
     def to_json(self) -> dict[str, Json]:
         """Give the JSON shape of an element of a job's `attempts`."""
-        return {
-            "attempt": self.attempt,
-            "node": self.node,
-            "fence": self.fence,
-            "started_at": _text(self.started_at),
-            "finished_at": _text(self.finished_at),
-            "outcome": self.outcome,
-            "exit_code": self.exit_code,
-            "error": self.error,
-        }
+        return _shape(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,31 +293,10 @@ class Job:
         )
 
     def to_json(self) -> dict[str, Json]:
-        """Give the JSON shape of `jobs` and `trigger`."""
-        return {
-            "id": self.id,
-            "schedule_id": self.schedule_id,
-            "kind": self.kind,
-            "slot": _text(self.slot),
-            "key": self.key,
-            "retry_of": self.retry_of,
-            "state": self.state,
-            "attempt": self.attempt,
-            "max_attempts": self.max_attempts,
-            "node": self.node,
-            "fence": self.fence,
-            "run_at": _text(self.run_at),
-            "created_at": _text(self.created_at),
-            "started_at": _text(self.started_at),
-            "finished_at": _text(self.finished_at),
-            "lateness_ms": None if self.lateness is None else _ms(self.lateness),
-            "duration_ms": None if self.duration is None else _ms(self.duration),
-            "exit_code": self.exit_code,
-            "error": self.error,
-            "result": self.result,
-            "deduplicated": self.deduplicated,
-            "cancel_requested_at": _text(self.cancel_requested_at),
-        }
+        """Give the JSON shape of `jobs` and `trigger`, which is without `attempts`."""
+        shape = _shape(self)
+        del shape["attempts"]
+        return shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,13 +322,7 @@ class Miss:
 
     def to_json(self) -> dict[str, Json]:
         """Give the JSON shape of an element of `misses`."""
-        return {
-            "first": _text(self.first),
-            "last": _text(self.last),
-            "count": self.count,
-            "reason": self.reason,
-            "recorded_at": _text(self.recorded_at),
-        }
+        return _shape(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,7 +340,7 @@ class Revision:
 
     def to_json(self) -> dict[str, Json]:
         """Give the JSON shape of an element of `revisions`."""
-        return {"version": self.version, "at": _text(self.at), "by": self.by}
+        return _shape(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -410,19 +378,7 @@ class DeadLetter:
 
     def to_json(self) -> dict[str, Json]:
         """Give the JSON shape of `dlq`."""
-        return {
-            "id": self.id,
-            "kind": self.kind,
-            "schedule_id": self.schedule_id,
-            "slot": _text(self.slot),
-            "key": self.key,
-            "job_id": self.job_id,
-            "message": self.message,
-            "attempts": self.attempts,
-            "ts": _text(self.ts),
-            "node": self.node,
-            "epoch": self.epoch,
-        }
+        return _shape(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -465,21 +421,7 @@ class Node:
 
     def to_json(self) -> dict[str, Json]:
         """Give the JSON shape of `nodes`."""
-        return {
-            "id": self.id,
-            "session": self.session,
-            "host": self.host,
-            "pid": self.pid,
-            "version": self.version,
-            "leader": self.leader,
-            "epoch": self.epoch,
-            "handlers": list(self.handlers),
-            "labels": dict(self.labels),
-            "concurrency": self.concurrency,
-            "running": self.running,
-            "started_at": _text(self.started_at),
-            "last_seen_at": _text(self.last_seen_at),
-        }
+        return _shape(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -518,6 +460,22 @@ class Status:
             "oldest_due_at": _text(self.oldest_due_at),
             "counters": {**self.counters, "last_tick_at": _text(self.last_tick_at)},
         }
+
+
+def _shape(value: "DataclassInstance") -> dict[str, Json]:
+    """Write a value's fields in their order: instants as text, durations in ms under `…_ms`."""
+    shape: dict[str, Json] = {}
+    for each in fields(value):
+        given = getattr(value, each.name)
+        if each.name in _DURATIONS:
+            shape[f"{each.name}_ms"] = None if given is None else _ms(given)
+        elif isinstance(given, datetime):
+            shape[each.name] = _text(given)
+        elif isinstance(given, tuple):
+            shape[each.name] = list(given)
+        else:
+            shape[each.name] = given
+    return shape
 
 
 def _moment(instant: Instant | None) -> datetime | None:

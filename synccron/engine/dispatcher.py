@@ -16,7 +16,8 @@ from synccron.model.plan import Due, Plan, plan
 from synccron.model.time import SECOND, Duration, Instant, format_instant
 from synccron.store.base import Store
 
-BATCH = 500
+# Schedules of one dispatch: small enough that the first jobs start while the next are written.
+BATCH = 50
 FAR: Instant = 1 << 60
 
 

@@ -145,7 +145,8 @@ class Node:
     def hurry(self) -> None:
         """End at once what a stop in another thread still waits for; its jobs are given back."""
         self._hurry = True
-        self._worker.ended.ring()
+        if self._loops:  # else it is still starting
+            self._worker.ended.ring()
 
     def metrics(self) -> dict[str, object]:
         """Give this node's counters, and what it does now."""

@@ -20,6 +20,7 @@ from synccron.model.schedule import JsonText
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
+_SCALARS = frozenset({str, int, bool, float, type(None)})
 _SHOWN = 40  # characters of a value that an error shows
 
 
@@ -39,15 +40,17 @@ def decode(kind: type[T], text: str) -> T:
     except (ValueError, TypeError, RecursionError) as error:
         raise StoreDamaged(
             f"a stored {_name(kind)} cannot be read: {error}",
-            hint="run `synccron doctor`; restore a backup if the file is damaged",
+            hint="restore a copy of the store if its file is damaged",
         ) from error
     return value
 
 
 def _plain(value: object) -> Any:
     """Give the JSON value of a record, a container or a plain value."""
+    if type(value) in _SCALARS:  # most values: asked first, as the other questions are dear
+        return value
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {name: _plain(getattr(value, name)) for name in _field_names(type(value))}
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (set, frozenset)):
@@ -57,6 +60,11 @@ def _plain(value: object) -> Any:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     return value
+
+
+@lru_cache(maxsize=256)
+def _field_names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 @lru_cache(maxsize=256)

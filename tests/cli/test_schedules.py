@@ -1,9 +1,14 @@
 import json
+import os
 import re
 import stat
 from typing import Any
 
 import pytest
+
+from synccron.cli.standing import standings
+from synccron.client import Client
+from synccron.model.time import parse_instant
 
 SCHEDULE_FIELDS = [
     "id",
@@ -366,6 +371,31 @@ def test_a_store_that_cannot_be_meant_is_refused_and_no_secret_is_printed(cli, u
     assert answer.status in (2, 4)
     assert "secret" not in answer.err
     assert answer.err.startswith("error: ")
+
+
+def test_a_schedule_whose_next_run_has_passed_is_late(cli):
+    register = ("register", "x", "--cron", "@every 1s", "--", "true")
+    assert cli(*register).status == 0
+    (one,) = cli("ls", "--json").json
+    passed = parse_instant(one["next_run_at"]) + 5_000
+    with Client(os.environ["SYNCCRON_STORE"]) as client:
+        for now, state in ((passed, "ok"), (passed + 1, "late")):
+            (standing,) = standings(client, client.list(), now)
+            assert standing.state == state
+
+
+def test_a_long_registration_shows_its_progress_on_a_terminal_alone(cli, terminal, tmp_path):
+    path = tmp_path / "many.yaml"
+    lines = [f'  s{n}: {{cron: "@daily", run: "true"}}' for n in range(1000)]
+    path.write_text("\n".join(["schedules:", *lines]))
+    shown = terminal("register", "-f", str(path))
+    assert shown.status == 0
+    assert "registering" in shown.out
+    assert "1000 created, 0 updated, 0 unchanged" in shown.out
+    assert "created s999" not in shown.out
+    again = cli("register", "-f", str(path))
+    assert again.out == "0 created, 0 updated, 1000 unchanged\n"
+    assert again.err == ""
 
 
 def test_json_is_valid_whatever_it_carries(cli):

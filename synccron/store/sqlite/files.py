@@ -171,6 +171,11 @@ def _check_file(database: Path) -> None:
             f"{database} belongs to another user (uid {found.st_uid})",
             hint="run it as that user, or name another store with --store",
         )
+    if found.st_mode & stat.S_IWOTH:
+        raise StoreError(
+            f"{database} is writable by everybody, who could put commands into it",
+            hint=f"chmod 600 {database}, after a look at who wrote to it",
+        )
     if not os.access(database, os.R_OK):
         raise PermissionError
 

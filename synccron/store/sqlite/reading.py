@@ -54,6 +54,7 @@ class Shelf:
     newest: bool = False
     id: str = ""
     schedule: str = ""
+    line: str = ""  # equal to the schedule, and in an index with the key
     since: str = ""
     state: str = ""
 
@@ -95,6 +96,7 @@ SHELVES: dict[type[Any], Shelf] = {
         newest=True,
         id="j.id",
         schedule="j.schedule_id",
+        line="j.line",
         since="j.created_at",
         state="j.state",
     ),
@@ -284,7 +286,7 @@ def _conditions(shelf: Shelf, where: Where) -> tuple[list[str], list[Any]]:
         ids = json.dumps(list(where.ids))
         wanted.append((shelf.id, "{} IN (SELECT value FROM json_each(?))", [ids]))
     if where.schedule is not None:
-        wanted.append((shelf.schedule, "{} = ?", [where.schedule]))
+        wanted.append((shelf.line or shelf.schedule, "{} = ?", [where.schedule]))
     if where.pattern is not None:
         wanted.append((shelf.schedule, "{} GLOB ?", [_glob(where.pattern)]))
     for key, value in (where.labels or {}).items():

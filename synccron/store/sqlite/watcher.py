@@ -120,22 +120,28 @@ class _Watch:
         self._signal: int | None = None
 
     def start(self) -> None:
-        """Begin to watch; where nothing can be written (a read-only disk) the poll must do."""
+        """Begin to watch; on a read-only disk, or past the limit of watches, the poll must do."""
         from inotify_simple import INotify, flags
 
         try:
             self._signal = open_private(self._files.signal)
             make_private_folder(self._files.sessions)
+            self._inotify = INotify()
+            self._inotify.add_watch(self._files.signal, flags.MODIFY)
+            self._inotify.add_watch(self._files.sessions, flags.MOVED_TO | flags.DELETE)
         except OSError:
             return
-        self._inotify = INotify()
-        self._inotify.add_watch(self._files.signal, flags.MODIFY)
-        self._inotify.add_watch(self._files.sessions, flags.MOVED_TO | flags.DELETE)
         self._selector.register(self._inotify, selectors.EVENT_READ)
-        self._look()
+        self.noticed([])
 
     def noticed(self, ready: list[int]) -> bool:
         """Tell whether what became readable (nothing: the poll's time has come) is a change."""
+        try:
+            return self._changed(ready)
+        except OSError:  # no descriptor is free just now: all look for themselves, as at a poll
+            return True
+
+    def _changed(self, ready: list[int]) -> bool:
         if not ready:
             self._look()
             return True

@@ -158,6 +158,7 @@ class Writer:
                 self._transact(group)
             finally:
                 lock.release()
+            self._committed()
         except (SynccronError, sqlite3.Error, OSError) as error:
             _fail(group or [self._withdrawn(mine)], self._named(error))
         except BaseException:
@@ -189,7 +190,6 @@ class Writer:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
             raise
-        self._committed()
 
     def _hand_over(self) -> None:
         with self._lock:

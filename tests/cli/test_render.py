@@ -1,0 +1,229 @@
+"""What people see, to the letter: in a pipe, and on a terminal without colour."""
+# ruff: noqa: E501 - a table's line is compared as a line
+
+from dataclasses import replace
+from datetime import timedelta
+
+from synccron.cli import render
+from synccron.cli.paper import Paper
+from synccron.cli.standing import Standing
+from synccron.client import DeadLetter, Job, Node, Schedule, Status
+from synccron.model.time import parse_instant, to_datetime
+
+NOW = parse_instant("2026-11-23T22:00:00Z")
+MOMENT = to_datetime(NOW)
+PIPE = Paper(now=NOW)
+SCREEN = Paper(now=NOW, width=100)
+
+DONE = Job(
+    id="backup:20261123T013000Z",
+    schedule_id="backup",
+    kind="slot",
+    state="completed",
+    slot=MOMENT - timedelta(hours=20, minutes=30),
+    attempt=1,
+    node="web-1",
+    fence=9,
+    run_at=MOMENT - timedelta(hours=20, minutes=30),
+    created_at=MOMENT - timedelta(hours=20, minutes=30),
+    started_at=MOMENT - timedelta(hours=20, minutes=30),
+    finished_at=MOMENT - timedelta(hours=20),
+    lateness=timedelta(milliseconds=4),
+    duration=timedelta(minutes=30),
+    exit_code=0,
+)
+LOST = replace(
+    DONE,
+    id="manual:billing:deploy-42",
+    kind="manual",
+    schedule_id="billing",
+    state="failed",
+    attempt=3,
+    max_attempts=3,
+    run_at=MOMENT - timedelta(minutes=5),
+    finished_at=MOMENT - timedelta(minutes=4),
+    duration=timedelta(milliseconds=250),
+    exit_code=7,
+    error="exit status 7",
+)
+ROWS = [
+    Standing(
+        schedule=Schedule(
+            id="backup",
+            cron="30 2 * * *",
+            tz="Europe/Berlin",
+            run=["/usr/local/bin/backup", "--all"],
+            next_run_at=MOMENT + timedelta(hours=3, minutes=30),
+        ),
+        last=DONE,
+        state="ok",
+    ),
+    Standing(
+        schedule=Schedule(
+            id="billing",
+            cron="@every 90s",
+            handler="billing",
+            labels={"team": "money"},
+            next_run_at=MOMENT + timedelta(seconds=80),
+        ),
+        last=LOST,
+        state="failing",
+    ),
+]
+
+
+def text(lines):
+    return "\n".join(lines)
+
+
+def test_schedules_in_a_pipe():
+    assert text(render.schedules(PIPE, ROWS, wide=False)) == (
+        "ID       WHEN        TZ             NEXT                  LAST                            STATE\n"
+        "backup   30 2 * * *  Europe/Berlin  2026-11-24T01:30:00Z  completed 2026-11-23T02:00:00Z  ok\n"
+        "billing  @every 90s  UTC            2026-11-23T22:01:20Z  failed 2026-11-23T21:56:00Z     failing"
+    )
+
+
+def test_schedules_on_a_terminal():
+    assert text(render.schedules(SCREEN, ROWS, wide=False)) == (
+        "ID       WHEN        TZ             NEXT   LAST               STATE\n"
+        "backup   30 2 * * *  Europe/Berlin  in 4h  completed 20h ago  ok\n"
+        "billing  @every 90s  UTC            in 1m  failed 4m ago      failing"
+    )
+
+
+def test_wide_schedules_say_when_in_words_and_what_runs():
+    (_, backup, billing) = render.schedules(PIPE, ROWS, wide=True)
+    assert backup.startswith("backup   at 02:30 every day  Europe/Berlin")
+    assert backup.endswith("skip     allow    -           /usr/local/bin/backup --all")
+    assert billing.endswith("skip     allow    team=money  handler billing")
+
+
+def test_jobs_in_a_pipe():
+    assert text(render.job_table(PIPE, [DONE, LOST])) == (
+        "JOB                       STATE      AT                    TOOK   TRY  NODE   ERROR\n"
+        "backup:20261123T013000Z   completed  2026-11-23T01:30:00Z  30m    1    web-1  -\n"
+        "manual:billing:deploy-42  failed     2026-11-23T21:55:00Z  250ms  3/3  web-1  exit status 7"
+    )
+
+
+def test_jobs_on_a_terminal():
+    assert text(render.job_table(SCREEN, [DONE, LOST])) == (
+        "JOB                       STATE      AT       TOOK   TRY  NODE   ERROR\n"
+        "backup:20261123T013000Z   completed  20h ago  30m    1    web-1  -\n"
+        "manual:billing:deploy-42  failed     5m ago   250ms  3/3  web-1  exit status 7"
+    )
+
+
+def test_a_schedule_whole():
+    schedule = replace(
+        ROWS[0].schedule,
+        misfire="catch_up_one",
+        timeout=timedelta(hours=2),
+        overlap="skip",
+        paused=True,
+        pause_reason="moving\x1b house",
+        history_from=MOMENT,
+        consecutive_failures=2,
+        last_error="nobody offers it",
+    )
+    standing = Standing(schedule=schedule, last=None, state="paused")
+    assert text(render.schedule_whole(PIPE, standing, [], [], [])) == (
+        "backup  paused\n"
+        "  when               30 2 * * *  (at 02:30 every day; Europe/Berlin)\n"
+        "  runs               /usr/local/bin/backup --all\n"
+        "  misfire            catch_up_one, grace 1m\n"
+        "  overlap            skip\n"
+        "  timeout            2h, then 10s to end\n"
+        "  on lost            rerun\n"
+        "  next               paused: moving\\x1b house\n"
+        "  failed dispatches  2 in a row\n"
+        "  last error         nobody offers it\n"
+        "  history from       2026-11-23T22:00:00Z"
+    )
+
+
+def test_a_job_whole():
+    assert text(render.job_whole(PIPE, DONE, truncated=True, has_output=True)) == (
+        "backup:20261123T013000Z  completed\n"
+        "  kind               slot\n"
+        "  schedule           backup\n"
+        "  slot               2026-11-23T01:30:00Z\n"
+        "  created            2026-11-23T01:30:00Z\n"
+        "  to run             2026-11-23T01:30:00Z\n"
+        "  started            2026-11-23T01:30:00Z, 4ms late\n"
+        "  finished           2026-11-23T02:00:00Z, took 30m\n"
+        "  node               web-1, fence 9\n"
+        "  exit code          0\n"
+        "\n"
+        "output, its end"
+    )
+
+
+def test_dead_letters():
+    dead = DeadLetter(
+        id="a1b2c3d4e5f6",
+        kind="dispatch",
+        schedule_id="billing",
+        slot=MOMENT,
+        key=None,
+        job_id=None,
+        message="no live node offers 'billing'\nfake",
+        attempts=5,
+        ts=MOMENT,
+        node="web-1",
+        epoch=3,
+    )
+    assert text(render.dead_table(PIPE, [dead])) == (
+        "ID            KIND      SCHEDULE  SLOT OR KEY           WHEN                  TRIES  MESSAGE\n"
+        "a1b2c3d4e5f6  dispatch  billing   2026-11-23T22:00:00Z  2026-11-23T22:00:00Z  5      "
+        "no live node offers 'billing'\\nfake"
+    )
+    assert "its dispatch failed" in text(render.dead_whole(PIPE, dead))
+
+
+def test_nodes_and_status():
+    node = Node(
+        id="web-1",
+        session="s",
+        host="web",
+        pid=42,
+        version="0.1.0",
+        leader=True,
+        epoch=3,
+        handlers=("billing", "run"),
+        labels={},
+        concurrency=16,
+        running=2,
+        started_at=MOMENT - timedelta(days=3),
+        last_seen_at=MOMENT,
+    )
+    (_, line) = render.node_table(SCREEN, [node])
+    assert line == "web-1  leader, epoch 3  web   42   2/16     3d ago   now   0.1.0    billing run"
+    status = Status(
+        leader=None,
+        epoch=None,
+        nodes=0,
+        schedules=2,
+        paused=1,
+        scheduled=0,
+        queued=4,
+        running=0,
+        dead_letters=3,
+        dead_letters_trimmed=7,
+        overdue=1,
+        oldest_due_at=MOMENT - timedelta(minutes=9),
+        counters={"leader_changes": 1},
+        last_tick_at=None,
+    )
+    assert text(render.status_lines(SCREEN, status)) == (
+        "leader       nobody leads: nothing is dispatched\n"
+        "nodes        0\n"
+        "schedules    2, 1 paused\n"
+        "jobs         0 running, 4 queued, 0 waiting\n"
+        "overdue      1, the longest since 9m ago\n"
+        "dead letters 3, see 'synccron dlq ls' (7 had to make room)\n"
+        "\n"
+        "leader_changes        1\n"
+        "last_tick_at          -"
+    )
