@@ -17,7 +17,7 @@ from synccron.model.time import SECOND, Duration, Instant, format_instant
 from synccron.store.base import Store
 
 # Schedules of one dispatch: small enough that the first jobs start while the next are written.
-BATCH = 50
+BATCH = 25
 FAR: Instant = 1 << 60
 
 

@@ -45,7 +45,8 @@ class Loop:
     """One thread that takes turns until it is stopped.
 
     `turn` gives the ms until its next turn at the latest; `fatal` is called when going on would be
-    wrong (a damaged store).
+    wrong (a damaged store). `patience` (ms) is how long a ring may wait: loops that are in no hurry
+    leave the moment to those that are, and take one turn for many rings.
     """
 
     def __init__(
@@ -58,8 +59,10 @@ class Loop:
         state: StoreState,
         events: Events,
         fatal: Callable[[StoreError], None],
+        patience: Duration = 0,
     ) -> None:
         self._turn = turn
+        self._patience = patience
         self._bell = bell
         self._state = state
         self._events = events
@@ -93,7 +96,8 @@ class Loop:
                 # That others write is no reason to try a store that fails us more often.
                 self._stopping.wait(0, idle)
             elif idle > 0 and not self._stopped:
-                self._bell.wait(seen, min(idle, LONGEST_IDLE))
+                if self._bell.wait(seen, min(idle, LONGEST_IDLE)) and self._patience:
+                    self._stopping.wait(0, self._patience)
 
     def _take(self) -> Duration:
         try:

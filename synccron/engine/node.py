@@ -38,6 +38,7 @@ SHORTEST_LEASE: Duration = 500
 GIVE_BACK: Duration = 15 * SECOND  # for attempts that were told to end, beyond any usual kill_after
 SETTLE: Duration = 5 * SECOND  # for the results of what was killed
 JOIN_AGAIN: Duration = 200
+PATIENCE: Duration = 100  # of loops whose work is not due at an instant
 
 
 def default_concurrency() -> int:
@@ -214,17 +215,17 @@ class Node:
         dispatcher = Dispatcher(store, clock, self._elector, events, self._tally)
         sweeper = Sweeper(store, clock, logs, self._retention)
         shared = self._bell
-        turns: list[tuple[str, Callable[[], Duration], Bell]] = [
-            ("heart", self._beat, Bell(clock)),
-            ("elector", self._elector.seek, shared),
-            ("dispatcher", dispatcher.turn, shared),
-            ("worker", self._worker.turn, shared),
-            ("settler", self._worker.settle_ended, self._worker.ended),
-            ("canceller", self._worker.watch_cancels, shared),
-            ("reaper", reaper.turn, shared),
-            ("registrar", self._registrar.turn, shared),
-            ("keeper", keeper.turn, Bell(clock)),
-            ("sweeper", sweeper.turn, Bell(clock)),
+        turns: list[tuple[str, Callable[[], Duration], Bell, Duration]] = [
+            ("heart", self._beat, Bell(clock), 0),
+            ("elector", self._elector.seek, shared, 0),
+            ("dispatcher", dispatcher.turn, shared, 0),
+            ("worker", self._worker.turn, shared, 0),
+            ("settler", self._worker.settle_ended, self._worker.ended, 0),
+            ("canceller", self._worker.watch_cancels, shared, PATIENCE),
+            ("reaper", reaper.turn, shared, PATIENCE),
+            ("registrar", self._registrar.turn, shared, PATIENCE),
+            ("keeper", keeper.turn, Bell(clock), 0),
+            ("sweeper", sweeper.turn, Bell(clock), 0),
         ]
         state = StoreState(events)
         self._loops = [
@@ -236,8 +237,9 @@ class Node:
                 state=state,
                 events=events,
                 fatal=self._give_up,
+                patience=patience,
             )
-            for name, turn, bell in turns
+            for name, turn, bell, patience in turns
         ]
 
     def _record(self) -> Record:

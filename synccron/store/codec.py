@@ -45,7 +45,7 @@ def decode(kind: type[T], text: str) -> T:
     return value
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> Any:  # noqa: PLR0911 - one answer for each kind
     """Give the JSON value of a record, a container or a plain value."""
     if type(value) in _SCALARS:  # most values: asked first, as the other questions are dear
         return value
