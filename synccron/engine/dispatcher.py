@@ -16,8 +16,10 @@ from synccron.model.plan import Due, Plan, plan
 from synccron.model.time import SECOND, Duration, Instant, format_instant
 from synccron.store.base import Store
 
-# Schedules of one dispatch: small enough that the first jobs start while the next are written.
-BATCH = 25
+BATCH = 500  # schedules of one dispatch
+# Jobs are written this long before their instant, so that nodes have them in time; in ms. Whatever
+# changes meanwhile takes them back, and what can only be known at the instant is judged there.
+AHEAD: Duration = 200
 FAR: Instant = 1 << 60
 
 
@@ -25,7 +27,7 @@ class Dispatcher:
     """Turns due slots into jobs while this node leads.
 
     `_stuck` are the schedules that could not be decided in the last turn: they must not fill the
-    batch of the next.
+    batch of the next. `_prompt` are those that are decided at their instant, and not ahead of it.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Dispatcher:
         self._events = events
         self._tally = tally
         self._stuck: frozenset[str] = frozenset()
+        self._prompt: frozenset[str] = frozenset()
 
     def turn(self) -> Duration:
         """Dispatch what is due; ms until more is. Not leading: as long as may be."""
@@ -44,7 +47,9 @@ class Dispatcher:
         if term is None:
             return SECOND
         now = self._clock.now()
-        due = self._store.due(now, now - term.ttl, BATCH + len(self._stuck))
+        spare = len(self._stuck) + len(self._prompt)
+        due = self._store.due(now + AHEAD, now - term.ttl, BATCH + spare)
+        self._stuck = self._prompt = frozenset()
         if due:
             self._dispatch(term, due, now)
         self._tally.ticked_at = now
@@ -55,7 +60,13 @@ class Dispatcher:
     def _dispatch(self, term: Term, due: Sequence[Due], now: Instant) -> None:
         offered = live_offers(self._store)
         plans = {each.schedule.id: self._plan(each, now, term, offered) for each in due}
-        self._stuck = frozenset(name for name, decided in plans.items() if decided is None)
+        self._prompt = frozenset(
+            each.schedule.id
+            for each in due
+            if plans[each.schedule.id] is None and each.schedule.cursor.due_at > now
+        )
+        undecided = frozenset(name for name, decided in plans.items() if decided is None)
+        self._stuck = undecided - self._prompt
         decided = [each for each in plans.values() if each is not None]
         try:
             # Law 4: the store compares the epoch, against a leader that slept since it read.
@@ -69,8 +80,10 @@ class Dispatcher:
                 self._tell(before[each.schedule_id], each)
 
     def _plan(self, due: Due, now: Instant, term: Term, offered: frozenset[str]) -> Plan | None:
+        # What no node offers is judged at its instant: one may join until then.
+        ahead = AHEAD if due.schedule.definition.needs in offered else 0
         try:
-            return plan(due, now, term, offered)
+            return plan(due, now, term, offered, ahead=ahead)
         except Exception as error:  # noqa: BLE001 - one schedule must not delay the others
             self._tally.add("tick_errors")
             self._events.emit("tick_error", "error", schedule_id=due.schedule.id, error=repr(error))
@@ -78,11 +91,14 @@ class Dispatcher:
 
     def _idle(self, term: Term) -> Duration:
         now = self._clock.now()
-        waiting = self._store.due(FAR, now - term.ttl, len(self._stuck) + 1)
-        free = [each for each in waiting if each.schedule.id not in self._stuck]
-        if not free:
-            return SECOND
-        return max(0, min(each.schedule.cursor.due_at for each in free) - now)
+        spare = len(self._stuck) + len(self._prompt)
+        waiting = self._store.due(FAR, now - term.ttl, spare + 1)
+        wakes = [
+            each.schedule.cursor.due_at - (0 if each.schedule.id in self._prompt else AHEAD)
+            for each in waiting
+            if each.schedule.id not in self._stuck
+        ]
+        return max(0, min(wakes, default=now + SECOND) - now)
 
     def _tell(self, due: Due, written: Plan) -> None:
         schedule_id = written.schedule_id

@@ -96,8 +96,11 @@ class Loop:
                 # That others write is no reason to try a store that fails us more often.
                 self._stopping.wait(0, idle)
             elif idle > 0 and not self._stopped:
-                if self._bell.wait(seen, min(idle, LONGEST_IDLE)) and self._patience:
-                    self._stopping.wait(0, self._patience)
+                self._rest(seen, min(idle, LONGEST_IDLE))
+
+    def _rest(self, seen: int, idle: Duration) -> None:
+        if self._bell.wait(seen, idle) and self._patience:
+            self._stopping.wait(0, self._patience)
 
     def _take(self) -> Duration:
         try:

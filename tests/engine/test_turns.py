@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from synccron.clock import ManualClock
+from synccron.engine.dispatcher import AHEAD
 from synccron.errors import StaleTerm
 from synccron.model.change import pause
 from synccron.model.job import DeadLetter, Miss
@@ -40,9 +41,46 @@ def test_a_slot_becomes_a_job_that_runs_and_is_settled(node: "Node") -> None:
 def test_the_leader_sleeps_until_the_next_slot(node: "Node", clock: ManualClock) -> None:
     node.register(cron="* * * * * *")
     node.advance_to(node.schedule().cursor.next)
-    assert node.dispatcher.turn() == SECOND
+    assert node.dispatcher.turn() == SECOND - AHEAD
     clock.advance(300)
-    assert node.dispatcher.turn() == SECOND - 300
+    assert node.dispatcher.turn() == SECOND - AHEAD - 300
+
+
+def test_a_slot_is_written_just_before_its_instant_and_starts_at_it(node: "Node") -> None:
+    node.register()
+    slot = node.schedule().cursor.next
+    node.advance_to(slot - AHEAD)
+    assert node.run_due() == []
+    (job,) = node.jobs()
+    assert (job.state, job.run_at) == ("scheduled", slot)
+    assert node.schedule().next_run_at == slot
+    assert 0 < node.worker.turn() <= AHEAD
+    node.advance_to(slot)
+    assert len(node.run_due()) == 1
+
+
+def test_what_nobody_offers_is_judged_at_its_instant_without_a_busy_wait(node: "Node") -> None:
+    node.register(handler="bill")
+    slot = node.schedule().cursor.next
+    node.advance_to(slot - AHEAD // 2)
+    assert node.dispatcher.turn() == AHEAD // 2
+    assert node.schedule().cursor.failures == 0
+    node.advance_to(slot)
+    node.dispatcher.turn()
+    assert node.schedule().cursor.failures == 1
+
+
+def test_a_pause_takes_back_what_was_written_ahead(node: "Node") -> None:
+    node.register()
+    slot = node.schedule().cursor.next
+    node.advance_to(slot - AHEAD)
+    node.dispatcher.turn()
+    (read,) = node.store.read(Due, Where(ids=("job",))).items
+    change = pause(read, node.clock.now(), None, None)
+    assert change is not None
+    assert node.store.apply([change])
+    assert node.jobs() == []
+    assert node.schedule().cursor.next == slot
 
 
 def test_a_node_that_does_not_lead_dispatches_nothing(
