@@ -5,7 +5,6 @@ again.
 """
 
 import gc
-import os
 import signal
 import sys
 import threading
@@ -141,7 +140,6 @@ def _serve(
     fatal: list[Exception] = []
     broken: list[Exception] = []
     _aside(node.wait, signals, fatal)
-    _notify("READY=1", events)
     ending = False
     for number in signals:
         if number == signal.SIGHUP:
@@ -150,7 +148,6 @@ def _serve(
             node.hurry()
         else:
             ending = True
-            _notify("STOPPING=1", events)
             _aside(node.stop, signals, broken)
     if fatal and not ending:
         node.stop(0)
@@ -180,20 +177,3 @@ def _apply_again(call: Call, files: Sequence[str], listener: "Listener", events:
         # the node goes on with what is registered: a bad file must not end it
         for one in error.details or ({"message": error.message},):
             events.emit("tick_error", "error", during="apply", **one)
-
-
-def _notify(state: str, events: Events) -> None:
-    """Tell systemd, where it listens (sd_notify)."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if not address:
-        return
-    import socket
-
-    if address.startswith("@"):  # an abstract socket
-        address = "\0" + address[1:]
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as to:
-            to.connect(address)
-            to.sendall(state.encode())
-    except OSError as error:  # the node works as well without
-        events.emit("tick_error", "warning", during="sd_notify", error=str(error))

@@ -252,17 +252,3 @@ def test_log_lines_are_text_unless_told_otherwise(program, tmp_path):
     answer = program("run", "--store", str(tmp_path / "x" / "y.db"), "--lease", "1ms")
     assert answer.status == 2
     assert answer.err.startswith("error: lease is 1ms")
-
-
-def test_a_node_says_ready_to_systemd(node, tmp_path, monkeypatch):
-    import socket
-
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(30)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        one = node()
-        assert manager.recv(100) == b"READY=1"
-        one.tell(signal.SIGTERM)
-        assert manager.recv(100) == b"STOPPING=1"
-        assert one.end()[0] == 0
