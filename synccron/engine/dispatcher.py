@@ -85,7 +85,6 @@ class Dispatcher:
         try:
             return plan(due, now, term, offered, ahead=ahead)
         except Exception as error:  # noqa: BLE001 - one schedule must not delay the others
-            self._tally.add("tick_errors")
             self._events.emit("tick_error", "error", schedule_id=due.schedule.id, error=repr(error))
             return None
 

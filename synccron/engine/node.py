@@ -85,8 +85,9 @@ class Node:
         self._retention_jobs = retention_jobs
         self._luck = luck or SystemRandom().random
         self._check()
-        self._events = Events(self._clock.now, *([on_event] if on_event else []))
         self._tally = Tally()
+        listeners = [on_event] if on_event else []
+        self._events = Events(self._clock.now, self._count, *listeners)
         self._bell = Bell(self._clock)
         self._ended = Bell(self._clock)
         self._hurry = False
@@ -279,6 +280,10 @@ class Node:
                     self._events.emit("tick_error", "warning", error=f"{error.message}; waiting")
                     said = True
                 waiting.wait(0, JOIN_AGAIN)
+
+    def _count(self, event: Event) -> None:
+        if event.event == "tick_error":
+            self._tally.add("tick_errors")
 
     def _took_the_lead(self) -> None:
         self._tally.add("leader_changes")
