@@ -226,3 +226,30 @@ def test_an_outage_is_decided_by_each_misfire_policy(tmp_path: Path) -> None:
     assert missed["skip"] >= 3
     assert missed["catch_up_one"] >= 3
     assert missed["catch_up_all"] == 0
+
+
+def test_the_laws_hold_while_leaders_are_stopped_and_woken(tmp_path: Path) -> None:
+    with field(tmp_path) as made:
+        register(made, SCHEDULES)
+        for name in ("n1", "n2"):
+            made.start(name)
+        with Client(made.store) as client:
+            until(lambda: len([n for n in client.nodes() if n.handlers]) == 2, "two nodes")
+            for _ in range(2):
+                until(lambda: client.status().leader is not None, "a leader")
+                leader, epoch = client.status().leader, client.status().epoch
+                assert leader is not None
+                made.nodes[leader].send_signal(signal.SIGSTOP)
+                until(lambda seen=epoch: (client.status().epoch or 0) > seen, "another leader")  # type: ignore[misc]
+                # Stopped for longer than its registration, too: its claims are taken up.
+                until(lambda gone=leader: gone not in [n.id for n in client.nodes()], "its end")  # type: ignore[misc]
+                before = len(made.done())
+                until(lambda seen=before: len(made.done()) > seen + 12, "jobs to run")  # type: ignore[misc]
+                made.nodes[leader].send_signal(signal.SIGCONT)
+                until(lambda back=leader: back in [n.id for n in client.nodes()], "its return")  # type: ignore[misc]
+            settle_down(client, list(SCHEDULES))
+        with open_store(made.store, clock=SystemClock()) as store:
+            histories = [read_history(store, name) for name in SCHEDULES]
+    violations = judge(histories, made.done(), quiet=True)
+    assert not violations, "\n".join(map(str, violations))
+    until(lambda: not made.left(), f"the end of {made.left()}")
