@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ETCD := $(VENV)/etcd
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format completions bench lock clean
+.PHONY: help demo test faults check format completions bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,8 +22,15 @@ $(STAMP): pyproject.toml requirements-dev.lock
 demo: $(STAMP)  ## run real jobs on a node of its own for some seconds
 	$(BIN)/python examples/demo.py
 
-test: $(STAMP)  ## run all tests
-	$(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
+$(ETCD): $(STAMP) .ci/etcd
+	.ci/etcd $@
+	@touch $@
+
+test: $(STAMP) $(ETCD)  ## run all tests
+	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
+
+faults: $(STAMP) $(ETCD)  ## break everything, at length; prints what was tried and which laws broke
+	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" SYNCCRON_FAULTS=long SYNCCRON_KILLS=40 $(BIN)/pytest -m faults --timeout 1800
 
 check: $(STAMP)  ## lint, format, types, the direction of imports
 	$(BIN)/ruff check .

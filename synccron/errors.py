@@ -102,6 +102,18 @@ class StoreFull(StoreError):
     code = "store_full"
 
 
+class NoQuorum(StoreError):
+    """Members of the store's cluster answer, but too few of them to decide anything."""
+
+    code = "no_quorum"
+
+
+class StoreAuth(StoreError):
+    """The store does not know the user or its password, or does not permit what was asked."""
+
+    code = "auth"
+
+
 class IdTaken(StoreError):
     """Another live node is registered under this id."""
 

@@ -11,8 +11,8 @@ from synccron.clock import Bell, Clock
 from synccron.errors import JobNotSettled
 from synccron.model.job import SETTLED
 from synccron.model.time import Duration, format_duration
-from synccron.store import store_file
-from synccron.store.logs import log_path, logs_folder
+from synccron.store import logs_of
+from synccron.store.logs import log_path
 
 if TYPE_CHECKING:
     from synccron.client import Client, Job
@@ -27,7 +27,7 @@ class Logs:
     """The log files of one job's attempts, read on from where the last read ended."""
 
     def __init__(self, place: str, job_id: str) -> None:
-        self._folder: Path = logs_folder(store_file(place))
+        self._folder: Path = logs_of(place)
         self._job_id = job_id
         self._attempt = 1
         self._offset = 0

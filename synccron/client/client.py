@@ -54,7 +54,6 @@ from synccron.store import open_store
 from synccron.store.base import Store, Where
 from synccron.store.history import read_all
 
-PIECE = 500  # schedules registered in one transaction
 TRIES = 50  # how often a write is decided anew when what it was decided for has moved
 ADVERTISE: Duration = SECOND  # nodes have this long to offer a handler that they have just heard of
 OVERDUE: Duration = 5 * SECOND
@@ -135,16 +134,18 @@ class Client:
     ) -> Registered:
         """Apply schedules, idempotently; `progress` is told how many of how many are done.
 
-        All are checked before anything is written; more than 500 are written in pieces. Raises
-        InvalidInput with all that is wrong, and where.
+        All are checked before anything is written; more than the store changes at once (500 on
+        SQLite, 30 on etcd) are written in pieces. Raises InvalidInput with all that is wrong, and
+        where.
         """
         definitions = [_defined(each) for each in schedules]
         _distinct(definitions)
         done = Registered()
-        for start in range(0, len(definitions), PIECE):
-            self._register_piece(definitions[start : start + PIECE], done)
+        piece = self._store.changes_at_once
+        for start in range(0, len(definitions), piece):
+            self._register_piece(definitions[start : start + piece], done)
             if progress is not None:
-                progress(min(start + PIECE, len(definitions)), len(definitions))
+                progress(min(start + piece, len(definitions)), len(definitions))
         return done
 
     def unregister(self, *ids: str) -> None:

@@ -83,7 +83,7 @@ class Dispatcher:
         # What no node offers is judged at its instant: one may join until then.
         ahead = AHEAD if due.schedule.definition.needs in offered else 0
         try:
-            return plan(due, now, term, offered, ahead=ahead)
+            return plan(due, now, term, offered, ahead=ahead, piece=self._store.jobs_at_once)
         except Exception as error:  # noqa: BLE001 - one schedule must not delay the others
             self._events.emit("tick_error", "error", schedule_id=due.schedule.id, error=repr(error))
             return None

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from synccron.clock import Bell, Clock
-from synccron.errors import StoreDamaged, StoreError
+from synccron.errors import SessionLost, StoreDamaged, StoreError
 from synccron.events import Events
 from synccron.model.time import SECOND, Duration
 
@@ -17,10 +17,14 @@ LONGEST_PAUSE: Duration = 5 * SECOND
 
 
 class StoreState:
-    """Whether the store answers: said once when it goes, and once when it is back."""
+    """Whether the store answers: said once when it goes, and once when it is back.
 
-    def __init__(self, events: Events) -> None:
+    `back` rings then, for those who pause until they try again.
+    """
+
+    def __init__(self, events: Events, clock: Clock) -> None:
         self._events = events
+        self.back = Bell(clock)
         self._lock = threading.Lock()
         self.error: StoreError | None = None
 
@@ -39,6 +43,7 @@ class StoreState:
             back, self.error = self.error is not None, None
         if back:
             self._events.emit("store_back")
+            self.back.ring()
 
 
 class Loop:
@@ -46,7 +51,8 @@ class Loop:
 
     `turn` gives the ms until its next turn at the latest; `fatal` is called when going on would be
     wrong (a damaged store). `patience` (ms) is how long a ring may wait: loops that are in no hurry
-    leave the moment to those that are, and take one turn for many rings.
+    leave the moment to those that are, and take one turn for many rings. `pause` (ms) is the
+    longest between two tries while the store fails. `lost` is called when the session is over.
     """
 
     def __init__(
@@ -59,10 +65,14 @@ class Loop:
         state: StoreState,
         events: Events,
         fatal: Callable[[StoreError], None],
+        lost: Callable[[], None],
         patience: Duration = 0,
+        pause: Duration = LONGEST_PAUSE,
     ) -> None:
         self._turn = turn
         self._patience = patience
+        self._pause = pause
+        self._lost = lost
         self._bell = bell
         self._state = state
         self._events = events
@@ -82,6 +92,7 @@ class Loop:
         self._stopped = True
         self._stopping.ring()
         self._bell.ring()
+        self._state.back.ring()
 
     def join(self) -> None:
         """Wait for the turn in hand to end."""
@@ -90,11 +101,11 @@ class Loop:
 
     def _run(self) -> None:
         while not self._stopped:
-            seen = self._bell.rings
+            seen, back = self._bell.rings, self._state.back.rings
             idle = self._take()
-            if self._failures:
+            if self._failures and not self._stopped:
                 # That others write is no reason to try a store that fails us more often.
-                self._stopping.wait(0, idle)
+                self._state.back.wait(back, idle)
             elif idle > 0 and not self._stopped:
                 self._rest(seen, min(idle, LONGEST_IDLE))
 
@@ -111,6 +122,9 @@ class Loop:
         except StoreError as error:
             self._state.failed(error)
             return self._back_off()
+        except SessionLost:
+            self._lost()  # who keeps it finds out what is left of it
+            return self._back_off()
         except Exception as error:  # noqa: BLE001 - one bad turn must not end the node
             self._events.emit("tick_error", "error", loop=self.name, error=repr(error))
             return self._back_off()
@@ -120,4 +134,4 @@ class Loop:
 
     def _back_off(self) -> Duration:
         self._failures = min(self._failures + 1, 10)
-        return min(50 << self._failures, LONGEST_PAUSE)
+        return min(50 << self._failures, self._pause)

@@ -17,7 +17,7 @@ from synccron import __version__
 from synccron.clock import Bell, Clock, SystemClock
 from synccron.engine.dispatcher import Dispatcher
 from synccron.engine.elector import Elector
-from synccron.engine.loop import Loop, StoreState
+from synccron.engine.loop import LONGEST_PAUSE, Loop, StoreState
 from synccron.engine.reaper import Keeper, Reaper
 from synccron.engine.registrar import Registrar
 from synccron.engine.sweeper import Sweeper
@@ -29,12 +29,11 @@ from synccron.handlers import open_handlers
 from synccron.handlers.base import Handlers
 from synccron.model.lease import Node as Record
 from synccron.model.lease import Session
-from synccron.model.time import SECOND, Duration, format_instant, to_duration
-from synccron.store import open_store, store_file
+from synccron.model.time import SECOND, Duration, format_duration, format_instant, to_duration
+from synccron.store import logs_of, open_store, shortest_lease
 from synccron.store.base import Store
-from synccron.store.logs import log_path, logs_folder
+from synccron.store.logs import log_path
 
-SHORTEST_LEASE: Duration = 500
 GIVE_BACK: Duration = 15 * SECOND  # for attempts that were told to end, beyond any usual kill_after
 SETTLE: Duration = 5 * SECOND  # for the results of what was killed
 JOIN_AGAIN: Duration = 200
@@ -98,13 +97,18 @@ class Node:
 
     def start(self) -> None:
         """Open the store, register, and start working; returns when it does."""
-        self._store = open_store(self._url, create=True, clock=self._clock)
+        # First, as its process begins with a fork: a store may have threads.
         handlers = open_handlers(pass_env=self._pass_env)
+        try:
+            self._store = open_store(self._url, create=True, clock=self._clock)
+        except BaseException:
+            handlers.close()
+            raise
         try:
             self._build(self._store, handlers)
             self._session = self._join(self._registrar.record(secrets.token_hex(16)))
-            self._registrar.turn()
             self._store.watch(self._bell.ring)
+            self._registrar.turn()
         except BaseException:
             handlers.close()
             self._store.close()
@@ -165,14 +169,18 @@ class Node:
     def _check(self) -> None:
         if self._concurrency < 1:
             raise InvalidInput(f"concurrency is {self._concurrency}, expected at least 1")
-        if self._lease < SHORTEST_LEASE:
-            raise InvalidInput(f"lease is {self._lease}ms, expected at least {SHORTEST_LEASE}ms")
+        shortest = shortest_lease(self._url)
+        if self._lease < shortest:
+            raise InvalidInput(
+                f"lease is {format_duration(self._lease)}, expected at least"
+                f" {format_duration(shortest)} on this store"
+            )
         if self._node_lease < self._lease:
             raise InvalidInput("node-lease is shorter than lease, expected at least as long")
 
     def _build(self, store: Store, handlers: Handlers) -> None:
         clock, events = self._clock, self._events
-        logs = logs_folder(store_file(self._url))
+        logs = logs_of(self._url)
         self._elector = Elector(
             store,
             clock,
@@ -215,9 +223,9 @@ class Node:
         )
         dispatcher = Dispatcher(store, clock, self._elector, events, self._tally)
         sweeper = Sweeper(store, clock, logs, self._retention)
-        shared = self._bell
+        shared, self._heart = self._bell, Bell(clock)
         turns: list[tuple[str, Callable[[], Duration], Bell, Duration]] = [
-            ("heart", self._beat, Bell(clock), 0),
+            ("heart", self._beat, self._heart, 0),
             ("elector", self._elector.seek, shared, 0),
             ("dispatcher", dispatcher.turn, shared, 0),
             ("worker", self._worker.turn, shared, 0),
@@ -228,7 +236,9 @@ class Node:
             ("keeper", keeper.turn, Bell(clock), 0),
             ("sweeper", sweeper.turn, Bell(clock), 0),
         ]
-        state = StoreState(events)
+        state = StoreState(events, clock)
+        # The lease must be kept as soon as that can be done again.
+        pauses = {"heart": min(self._lease // 4, SECOND)}
         self._loops = [
             Loop(
                 name,
@@ -238,7 +248,9 @@ class Node:
                 state=state,
                 events=events,
                 fatal=self._give_up,
+                lost=self._heart.ring,
                 patience=patience,
+                pause=pauses.get(name, LONGEST_PAUSE),
             )
             for name, turn, bell, patience in turns
         ]
@@ -258,8 +270,8 @@ class Node:
     def _beat(self) -> Duration:
         """Renew the session and the lease; nothing else happens in this loop."""
         try:
+            self._elector.keep()  # first: its lease is the shorter one
             self._opened().renew(self._live())
-            self._elector.keep()
         except SessionLost:
             self._session = self._join(self._registrar.record(secrets.token_hex(16)))
             self._events.emit("node_joined", "warning", node=self.id, session=self._session.id)

@@ -13,7 +13,7 @@ from synccron.clock import Bell, Clock
 from synccron.engine.tally import Tally
 from synccron.events import Events
 from synccron.handlers.base import Handlers, Invocation, Run
-from synccron.model.admit import Place, admit
+from synccron.model.admit import Place, admit, held_until
 from synccron.model.job import Admission, Candidate, Claim, Ending, Outcome, Settlement, Step
 from synccron.model.lease import Node, Session
 from synccron.model.schedule import JsonText
@@ -22,6 +22,7 @@ from synccron.model.time import SECOND, Duration, Instant, format_instant
 from synccron.store.base import Store, Where
 
 SPARE = 32  # candidates looked at beyond the free places: some wait for others
+LOOK: Duration = 500  # how often it looks who else is there, in ms
 FULL_PAUSE: Duration = 100  # how often a full node looks for what it has to queue, in ms
 SETTLED_AT_ONCE = 500
 
@@ -33,11 +34,39 @@ class _Attempt:
     stopped: Ending | None = None
 
 
+class Share:
+    """Which jobs are this node's to take now; the others' it leaves to them for a moment.
+
+    `next` is when it may take the next of those that it has left.
+    """
+
+    def __init__(self, node: str, others: Sequence[Node], now: Instant) -> None:
+        self._node = node
+        self._nodes = {each.id: each.offers for each in others if each.live}
+        self._offering: dict[str, list[str]] = {}
+        self._now = now
+        self.next: Instant | None = None
+
+    def mine(self, job_id: str, needs: str, run_at: Instant) -> bool:
+        """Tell whether this node may take a job now, or first of all when its time comes."""
+        nodes = self._offering.get(needs)
+        if nodes is None:
+            nodes = [name for name, offers in self._nodes.items() if needs in offers]
+            self._offering[needs] = nodes
+        at = held_until(job_id, run_at, nodes, self._node)
+        if at == run_at or at <= self._now:
+            return True
+        self.next = at if self.next is None else min(at, self.next)
+        return False
+
+
 class Worker:
     """Runs jobs on this node, at most `concurrency` at once.
 
     `_attempts` are those under way by job id and `_ended` those to be settled; the lock guards both
-    against the threads of handlers that end.
+    against the threads of handlers that end. `_unsure` are claims whose answer was lost: they are
+    asked for again before anything else, as nobody else knows of them. `_others` are the nodes as
+    they were at `_looked_at` (monotonic ms).
     """
 
     def __init__(
@@ -69,6 +98,9 @@ class Worker:
         self._lock = threading.Lock()
         self._attempts: dict[str, _Attempt] = {}
         self._ended: deque[Settlement] = deque()
+        self._unsure: tuple[Sequence[Admission], Instant] | None = None
+        self._others: Sequence[Node] = ()
+        self._looked_at: int | None = None
         self._claiming = True
         self._giving_back = False
         self.ended = Bell(clock)  # rings when an attempt has ended
@@ -86,11 +118,15 @@ class Worker:
 
     def turn(self) -> Duration:
         """Claim and start what may start; ms until something else may."""
+        if self._unsure is not None:
+            self._claim(*self._unsure)
         if not self._claiming:
             return SECOND
         now = self._clock.now()
+        self._look()
         free = self._concurrency - len(self._attempts)
-        candidates = self._store.waiting(self._offers(), now + SECOND, free + SPARE)
+        share = Share(self._session().node, self._others, now)
+        candidates = self._store.waiting(self._offers(), now + SECOND, free + SPARE, share.mine)
         admissions = self._admit(candidates, now, free)
         if admissions:
             self._claim(admissions, now)
@@ -98,6 +134,7 @@ class Worker:
             return FULL_PAUSE
         later = [each.job.run_at for each in candidates if each.job.run_at > now]
         waiting = len(candidates) - len(admissions) - len(later)
+        later += [] if share.next is None else [share.next]
         return max(0, min([*later, now + (FULL_PAUSE if waiting else SECOND)]) - self._clock.now())
 
     def watch_cancels(self) -> Duration:
@@ -150,8 +187,15 @@ class Worker:
         for job_id in under_way:
             self._stop(job_id, "given_back")
 
+    def _look(self) -> None:
+        """Look who else is there, now and then."""
+        now = self._clock.monotonic()
+        if self._looked_at is None or now - self._looked_at >= LOOK:
+            self._others, self._looked_at = self._store.read(Node, limit=1000).items, now
+
     def _admit(self, candidates: Sequence[Candidate], now: Instant, free: int) -> list[Admission]:
-        others = _others_live(self._store, self._session()) if _retrying(candidates) else False
+        mine = self._session().id
+        others = any(each.live and each.offers and each.session != mine for each in self._others)
         admissions: list[Admission] = []
         for candidate in candidates:
             place = Place(
@@ -165,8 +209,10 @@ class Worker:
         return admissions
 
     def _claim(self, admissions: Sequence[Admission], now: Instant) -> None:
+        self._unsure = admissions, now
         # Law 5: each claim gets a new fence; laws 1 and 5: what has moved since is refused.
         claims = self._store.claim(self._session(), admissions, now)
+        self._unsure = None
         for admission, claim in zip(admissions, claims, strict=True):
             if claim is not None:
                 self._start(claim)
@@ -249,12 +295,3 @@ class Worker:
             attempt.stopped, run = why, attempt.run
         if run is not None:
             run.stop(why)
-
-
-def _retrying(candidates: Sequence[Candidate]) -> bool:
-    return any(each.job.attempts for each in candidates)
-
-
-def _others_live(store: Store, session: Session) -> bool:
-    nodes = store.read(Node, limit=1000).items
-    return any(node.live and node.offers and node.session != session.id for node in nodes)

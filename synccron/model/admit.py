@@ -3,7 +3,9 @@
 What follows the end of an attempt is `settle.py`'s.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 from synccron.model.cron import timetable
 from synccron.model.job import Admission, Candidate, Job
@@ -11,7 +13,7 @@ from synccron.model.miss import missed
 from synccron.model.schedule import Definition
 from synccron.model.time import Duration, Instant
 
-ELSEWHERE: Duration = 200  # a retry leaves other nodes this long to take it, in ms
+ELSEWHERE: Duration = 200  # how long a node leaves a job to who comes before it, in ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,23 @@ def admit(candidate: Candidate, now: Instant, place: Place) -> Admission | None:
     if place.full or _kept_for_others(job, now, place) or (job.alone and not _first(candidate)):
         return None
     return Admission(candidate=candidate)
+
+
+def held_until(job_id: str, run_at: Instant, nodes: Sequence[str], node: str) -> Instant:
+    """Tell when a node may take a job: at once if it is the job's first, or later.
+
+    So that nodes which wake at one instant do not all try for the same jobs, and a job whose first
+    node is full or stopped is not held up for long. The order of the nodes is another for each
+    job, and changes little when one comes or goes (highest random weight:
+    https://www.microsoft.com/en-us/research/wp-content/uploads/2017/02/HRW98.pdf).
+    """
+    mine = _weight(job_id, node)
+    before = sum(_weight(job_id, other) > mine for other in nodes)
+    return run_at + ELSEWHERE * min(before, 2)
+
+
+def _weight(job_id: str, node: str) -> tuple[int, str]:
+    return crc32(f"{job_id}\0{node}".encode()), node
 
 
 def _judge(

@@ -260,7 +260,7 @@ def _moved(cursor: Cursor, table: Timetable, passed: Instant, ran: Iterable[Inst
         decided_until=max(cursor.decided_until, before or 0),
         failures=0,
         retry_at=None,
-        last_slot=max(ran, default=cursor.last_slot),
+        last_slot=max([*ran, cursor.last_slot or 0]) or None,
         last_error=None,
     )
 

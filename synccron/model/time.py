@@ -73,6 +73,14 @@ def slot_name(slot: Instant) -> str:
     return f"{to_datetime(slot):%Y%m%dT%H%M%SZ}"
 
 
+def parse_slot_name(name: str) -> Instant | None:
+    """Read a slot as keys have it; None: it is none."""
+    try:
+        return to_instant(datetime.strptime(name, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC))
+    except ValueError:
+        return None
+
+
 def to_datetime(instant: Instant) -> datetime:
     """Turn ms since the epoch into an aware datetime in UTC."""
     return _EPOCH + timedelta(milliseconds=instant)

@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from synccron.clock import Clock
-from synccron.errors import InvalidInput, StoreError
+from synccron.errors import InvalidInput
 from synccron.model.time import Duration
+from synccron.store.logs import logs_folder
 
 if TYPE_CHECKING:
     from synccron.store.base import Store
 
 _SYSTEM = "/var/lib/synccron/synccron.db"
-_FORMS = "write sqlite:///absolute/path/synccron.db, or a plain path"
+_FORMS = "write sqlite:///absolute/path/synccron.db, a plain path, or etcd://host:2379/prefix"
 _SYNCHRONOUS = {"full": "FULL", "normal": "NORMAL"}
 
 
@@ -26,10 +27,24 @@ def open_store(
     be read or has a password in it, StoreMissing and the other StoreErrors for a store that cannot
     be used.
     """
+    if is_cluster(url):
+        from synccron.store.etcd.store import open_etcd
+
+        return open_etcd(url, create=create, clock=clock, timeout=timeout)
     path, synchronous = _sqlite(url)
     from synccron.store.sqlite.store import open_sqlite
 
     return open_sqlite(path, create=create, clock=clock, timeout=timeout, synchronous=synchronous)
+
+
+def is_cluster(url: str) -> bool:
+    """Tell whether a URL names a store on a cluster, and not a file of this host."""
+    return url.partition("://")[0] in ("etcd", "etcds") and "://" in url
+
+
+def shortest_lease(url: str) -> Duration:
+    """Tell the shortest lease that a kind of store can keep, in ms: etcd grants none below 2 s."""
+    return 2000 if is_cluster(url) else 500
 
 
 def store_file(url: str) -> Path:
@@ -41,14 +56,29 @@ def store_file(url: str) -> Path:
     return Path(os.path.realpath(path))
 
 
+def logs_of(url: str) -> Path:
+    """Name the folder on this host for the logs of the store that a URL names.
+
+    Beside the file of a store on SQLite; beside where that would be for one on a cluster.
+    """
+    if not is_cluster(url):
+        return logs_folder(store_file(url))
+    prefix = urlsplit(url).path.strip("/") or "synccron"
+    return logs_folder(_default_file().with_name(f"etcd-{quote(prefix, safe='')}"))
+
+
 def default_store_url() -> str:
     """Name the store of this host: the system's for root or where it exists, else the user's."""
+    return f"sqlite://{quote(str(_default_file()))}"
+
+
+def _default_file() -> Path:
     path = Path(_SYSTEM)
-    if os.geteuid() != 0 and not path.exists():
-        state = os.environ.get("XDG_STATE_HOME", "")
-        folder = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
-        path = folder / "synccron" / "synccron.db"
-    return f"sqlite://{quote(str(path))}"
+    if os.geteuid() == 0 or path.exists():
+        return path
+    state = os.environ.get("XDG_STATE_HOME", "")
+    folder = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
+    return folder / "synccron" / "synccron.db"
 
 
 def _sqlite(url: str) -> tuple[str, str]:
@@ -67,8 +97,6 @@ def _sqlite(url: str) -> tuple[str, str]:
             "the store's URL has a user or a password in it",
             hint="credentials belong into the environment or a file, never into a URL",
         )
-    if scheme in ("etcd", "etcds"):
-        raise StoreError("stores on etcd are not supported yet", hint=_FORMS)
     if scheme != "sqlite":
         raise InvalidInput(f"{scheme}:// names no kind of store", hint=_FORMS)
     if parts.netloc or not parts.path.startswith("/") or parts.path == "/":

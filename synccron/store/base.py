@@ -15,7 +15,7 @@ threads.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Generic, Protocol, Self, TypeVar
+from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 from synccron.model.change import Change
 from synccron.model.job import (
@@ -107,7 +107,13 @@ class Limits:
 
 
 class Store(Protocol):
-    """A durable store of schedules, jobs and nodes; a context manager that closes it."""
+    """A durable store of schedules, jobs and nodes; a context manager that closes it.
+
+    `changes_at_once` is how many one `apply` takes, `jobs_at_once` how many one plan may write.
+    """
+
+    changes_at_once: ClassVar[int]
+    jobs_at_once: ClassVar[int]
 
     def __enter__(self) -> Self:
         """Give itself."""
@@ -142,9 +148,16 @@ class Store(Protocol):
         The longest due first.
         """
 
-    def waiting(self, offers: frozenset[str], until: Instant, limit: int) -> Sequence[Candidate]:
+    def waiting(
+        self,
+        offers: frozenset[str],
+        until: Instant,
+        limit: int,
+        mine: Callable[[str, str, Instant], bool] = lambda *_: True,
+    ) -> Sequence[Candidate]:
         """Jobs that may start by `until` and need only what is offered, earliest first.
 
+        `mine` is asked, with id, needs and instant, which of them the caller wants to be given.
         Of a schedule whose jobs run alone, the first queued or retrying one, its intentions, and no
         more. Also retries whose instant is further ahead than their delay (the clock jumped back).
         """
@@ -184,7 +197,8 @@ class Store(Protocol):
     ) -> Sequence[Claim | None]:
         """Do what each admission says; a claim gets a new fence (law 5).
 
-        None: it was not a claim, or something has moved. Raises SessionLost: nothing was written.
+        None: it was not a claim, or something has moved. A call that is repeated after an error
+        gives the claims that the first one made. Raises SessionLost: nothing was written.
         """
 
     def settle(self, settlements: Sequence[Settlement], now: Instant) -> Sequence[Job | None]:

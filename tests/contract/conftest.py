@@ -3,6 +3,7 @@
 A further store is a further class with `open`, `expire` and `kill`, and its name in BACKENDS.
 """
 
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,9 @@ from synccron.model.settle import settle
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
 from synccron.store import open_store
 from synccron.store.base import Limits, Store, Where
+from synccron.store.etcd.client import Etcd as EtcdCalls
+from synccron.store.etcd.mirror import Horizon
+from synccron.store.etcd.store import EtcdStore
 from synccron.store.sqlite.store import SqliteStore
 from tests.make import definition
 
@@ -41,7 +45,9 @@ NODE_LEASE: Duration = 15 * SECOND
 class Backend(Protocol):
     """One kind of store, in a place of its own."""
 
-    clock: ManualClock
+    @property
+    def clock(self) -> ManualClock:
+        """The clock of its handles."""
 
     def open(self) -> Store:
         """Open a further handle of the one store, made if it is not there."""
@@ -85,7 +91,98 @@ class Sqlite:
             store.close()
 
 
-BACKENDS: dict[str, Callable[[Path], Backend]] = {"sqlite": Sqlite}
+class LeaseClock(ManualClock):
+    """A clock whose time is the leases' time, too: etcd's own cannot be told to pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed: Callable[[], None] = lambda: None
+
+    def advance(self, ms: int) -> None:
+        super().advance(ms)
+        self.passed()
+
+
+class Etcd:
+    """etcd under a prefix of the test.
+
+    Its leases are long; when the test's clock has passed what was asked for, they are revoked,
+    which is what etcd itself does. Handles that follow see each other's writes at once, as one
+    horizon is theirs.
+    """
+
+    def __init__(self, url: str, *, follows: bool) -> None:
+        self.clock = LeaseClock()
+        self.clock.passed = self._end_late_ones
+        self._url = url
+        self._follows = follows
+        self._opened: list[EtcdStore] = []
+        self._horizon = Horizon()
+        self._beaten: dict[int, tuple[int, int]] = {}
+
+    def open(self) -> Store:
+        store = open_store(self._url, create=True, clock=self.clock, timeout=30_000)
+        assert isinstance(store, EtcdStore)
+        self._opened.append(store)
+        store.cluster.horizon = self._horizon
+        self._patient(store.leases._beats)
+        if self._follows:
+            store.watch(lambda: None)
+        return store
+
+    def expire(self, session: Session) -> None:
+        for store in self._opened:
+            held = store.leases._sessions.get(session.id)
+            if held is not None:
+                self._revoke(held.lease)
+
+    def kill(self, session: Session) -> None:
+        self.expire(session)
+        for store in self._opened:
+            held = store.leases._leads.get(session.id)
+            if held is not None:
+                self._revoke(held.lease)
+
+    def close(self) -> None:
+        for store in self._opened:
+            store.close()
+
+    def _patient(self, beats: EtcdCalls) -> None:
+        grant, keep_alive = beats.grant, beats.keep_alive
+
+        def granted(ttl: int) -> tuple[int, int]:
+            lease, _ = grant(3600)
+            self._beaten[lease] = (self.clock.monotonic(), ttl * SECOND)
+            return lease, ttl
+
+        def kept(lease: int, within: Duration) -> int:
+            if not keep_alive(lease, max(within, 30_000)):
+                return 0
+            _, ttl = self._beaten[lease]
+            self._beaten[lease] = (self.clock.monotonic(), ttl)
+            return ttl // SECOND
+
+        beats.grant = granted  # type: ignore[method-assign]
+        beats.keep_alive = kept  # type: ignore[method-assign]
+
+    def _end_late_ones(self) -> None:
+        now = self.clock.monotonic()
+        for lease, (at, ttl) in list(self._beaten.items()):
+            if now - at >= ttl:
+                self._revoke(lease)
+
+    def _revoke(self, lease: int) -> None:
+        self._beaten.pop(lease, None)
+        etcd = self._opened[0].cluster.etcd
+        request = etcd.messages.LeaseTimeToLiveRequest(ID=lease, keys=True)
+        had = etcd._call(lambda client: client.leasestub.LeaseTimeToLive, request).keys
+        etcd.revoke(lease)
+        if had:
+            revision = etcd.range(b"nothing").header.revision
+            self._horizon.wrote(revision)
+
+
+BACKENDS = ("sqlite", "etcd", "etcd-following")
 
 
 class World:
@@ -242,7 +339,12 @@ class World:
 
 @pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
-    made = BACKENDS[request.param](tmp_path)
+    made: Backend
+    if request.param == "sqlite":
+        made = Sqlite(tmp_path)
+    else:
+        url = request.getfixturevalue("etcd").url(f"test/{secrets.token_hex(8)}")
+        made = Etcd(url, follows=request.param == "etcd-following")
     yield made
     made.close()
 

@@ -171,7 +171,7 @@ def test_law_4_an_epoch_of_the_same_node_before_is_over_too(world):
     at, old = ready(world)
     world.pass_(LEASE, at)
     new = world.lead(at)
-    assert new.epoch == old.epoch + 1
+    assert new.epoch > old.epoch
     with pytest.raises(StaleTerm):
         world.store.dispatch(old, world.plans(old))
 

@@ -146,6 +146,8 @@ def test_law_5_only_the_newest_token_settles_and_only_once(world):
 def test_a_refused_claim_or_settlement_does_not_undo_its_neighbours(world):
     at = world.join()
     a, b = world.submit(key="a"), world.submit(key="b")
+    first = world.claim(at, b.job_id)
+    world.settle(first, "given_back")
     candidates = world.waiting()
     world.store.cancel(a.job_id, world.clock.now())
     none, claim = world.store.claim(
@@ -153,7 +155,7 @@ def test_a_refused_claim_or_settlement_does_not_undo_its_neighbours(world):
     )
     assert none is None
     assert claim.job.id == b.job_id
-    stale = world.settlement(replace(claim, fence=claim.fence - 1))
+    stale = world.settlement(first)
     refused, settled = world.store.settle([stale, world.settlement(claim)], world.clock.now())
     assert refused is None
     assert settled.state == "completed"

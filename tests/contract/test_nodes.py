@@ -72,7 +72,7 @@ def test_who_leaves_is_gone_and_its_claims_and_lead_with_it(world):
     term = world.lead(at)
     world.store.leave(at)
     assert world.store.lost(10) == [claim]
-    assert world.lead(other).epoch == term.epoch + 1
+    assert world.lead(other).epoch > term.epoch
     assert [node.id for node in world.store.read(Node).items] == ["n2"]
     with pytest.raises(SessionLost):
         world.store.renew(at)
@@ -104,7 +104,7 @@ def test_a_lead_that_is_not_kept_goes_to_who_asks(world):
     assert world.store.campaign(other, LEASE) is None
     world.pass_(1, at, other)
     assert world.store.read(Term).items == ()
-    assert world.lead(other).epoch == term.epoch + 1
+    assert world.lead(other).epoch > term.epoch
     assert world.store.campaign(at, LEASE) is None
 
 
@@ -112,7 +112,7 @@ def test_a_killed_leader_is_succeeded_at_once(world, backend):
     at, other = world.join("n1"), world.join("n2")
     term = world.lead(at)
     backend.kill(at)
-    assert world.lead(other).epoch == term.epoch + 1
+    assert world.lead(other).epoch > term.epoch
 
 
 def test_a_lead_that_is_resigned_is_free_at_once_and_only_by_its_own_term(world):

@@ -184,8 +184,6 @@ def test_a_store_on_a_network_file_system_is_refused(place, monkeypatch):
         ("sqlite:///x.db?mode=ro", InvalidInput, "unknown key"),
         ("sqlite://me:hunter2@/x.db", InvalidInput, "password"),
         ("etcd://me:hunter2@host/x", InvalidInput, "password"),
-        ("etcd://host:2379/x", StoreError, "not supported yet"),
-        ("etcds://host", StoreError, "not supported yet"),
         ("redis://host", InvalidInput, "redis://"),
         ("", InvalidInput, "empty"),
     ],

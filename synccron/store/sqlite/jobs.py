@@ -5,8 +5,9 @@ compares it.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from synccron.errors import SessionLost
 from synccron.model.job import (
@@ -32,7 +33,7 @@ from synccron.store.sqlite.records import (
     job_by_id,
     update_job,
 )
-from synccron.store.sqlite.rows import JOB_COLUMNS, job_of, read_definition
+from synccron.store.sqlite.rows import ID, JOB_COLUMNS, RUN_AT, job_of, read_definition
 from synccron.store.sqlite.sessions import Sessions
 from synccron.store.sqlite.writer import Transaction
 
@@ -43,7 +44,7 @@ ACTIVE = 8
 _READY = f"""
 SELECT {JOB_COLUMNS} FROM jobs AS j
 WHERE needs = ? AND ready = 1 AND run_at <= ? AND phase <> 'settled'
-ORDER BY run_at, seq LIMIT ?
+ORDER BY run_at, seq
 """
 # Law 6: retries that were set by a wall clock which has jumped back since.
 _FAR = f"""
@@ -72,10 +73,25 @@ LEFT JOIN nodes AS n ON n.session = busy.session WHERE busy.session IS NOT NULL
 
 
 def waiting(
-    db: sqlite3.Connection, offers: frozenset[str], until: Instant, limit: int
+    db: sqlite3.Connection,
+    offers: frozenset[str],
+    until: Instant,
+    limit: int,
+    mine: Callable[[str, str, Instant], bool],
 ) -> list[Candidate]:
     """Read what may start, earliest first."""
-    found = [job_of(row) for needs in offers for row in db.execute(_READY, (needs, until, limit))]
+    found = [
+        job
+        for needs in offers
+        for job in islice(
+            (
+                job_of(row)
+                for row in db.execute(_READY, (needs, until))
+                if mine(row[ID], needs, row[RUN_AT])
+            ),
+            limit,
+        )
+    ]
     far = [job_of(row) for row in db.execute(_FAR, (until, until, limit))]
     found += [job for job in far if job.needs in offers]
     found.sort(key=lambda job: (job.run_at, job.mod))
@@ -265,7 +281,7 @@ def _admit(
 ) -> Claim | None:
     candidate = admission.candidate
     if not _as_read(transaction.db, candidate):
-        return None
+        return _claimed_before(transaction.db, at, admission)
     if admission.miss is not None:
         if delete_intention(transaction, candidate.job):
             insert_miss(transaction, admission.miss)
@@ -279,6 +295,23 @@ def _admit(
     fence = transaction.fence()
     job = update_job(transaction, claimed(candidate, at.node, at.id, fence, now))
     return Claim(job=job, definition=definition, session=at.id, fence=fence)
+
+
+def _claimed_before(db: sqlite3.Connection, at: Session, admission: Admission) -> Claim | None:
+    """Give the claim that an earlier sending of this admission made, whose answer was lost."""
+    candidate = admission.candidate
+    job = job_by_id(db, candidate.job.id)
+    if (
+        admission.job is not None
+        or admission.miss is not None
+        or candidate.definition is None
+        or job is None
+        or job.fence is None
+        or job.session != at.id
+        or len(job.attempts) != len(candidate.job.attempts) + 1
+    ):
+        return None
+    return Claim(job=job, definition=candidate.definition, session=at.id, fence=job.fence)
 
 
 def _as_read(db: sqlite3.Connection, candidate: Candidate) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from synccron.clock import Clock
 from synccron.errors import StoreError
 from synccron.model.time import Duration
-from synccron.store.sqlite.beings import Being, kill, myself
+from synccron.store.beings import Being, kill, myself
 from synccron.store.sqlite.connection import failed
 from synccron.store.sqlite.files import Files, open_private
 from synccron.store.sqlite.sessions import Sessions

@@ -57,6 +57,7 @@ SCHEDULE_SELECT = (
     " FROM schedules AS s JOIN revisions AS r ON r.schedule_id = s.id AND r.version = s.version"
 )
 
+RUN_AT, ID = JOB_FIELDS.index("run_at"), JOB_FIELDS.index("id")
 _ATTEMPTS = JOB_FIELDS.index("attempts")
 _ALONE = JOB_FIELDS.index("alone")
 _NO_ATTEMPTS = "[]"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from synccron.clock import Clock
 from synccron.model.time import Duration
-from synccron.store.sqlite.beings import Being, boot_id, myself
+from synccron.store.beings import Being, boot_id, myself
 from synccron.store.sqlite.files import Files, make_private_folder, open_private
 
 _SIZE = 4096

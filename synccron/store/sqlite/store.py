@@ -6,7 +6,7 @@ the writer, the readers and the sessions, and says which of the three each needs
 
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 from synccron.clock import Clock
 from synccron.errors import SessionLost
@@ -55,6 +55,9 @@ def open_sqlite(
 
 class SqliteStore:
     """A store in one file, shared by the processes of one host; an implementation of Store."""
+
+    changes_at_once: ClassVar[int] = 500
+    jobs_at_once: ClassVar[int] = 500
 
     def __init__(
         self,
@@ -127,10 +130,16 @@ class SqliteStore:
         with self.readers.view() as db:
             return reading.due(db, until, overdue, limit)
 
-    def waiting(self, offers: frozenset[str], until: Instant, limit: int) -> Sequence[Candidate]:
+    def waiting(
+        self,
+        offers: frozenset[str],
+        until: Instant,
+        limit: int,
+        mine: Callable[[str, str, Instant], bool] = lambda *_: True,
+    ) -> Sequence[Candidate]:
         """Read the jobs that may start."""
         with self.readers.view() as db:
-            return jobs.waiting(db, offers, until, limit)
+            return jobs.waiting(db, offers, until, limit, mine)
 
     def needs(self) -> frozenset[str]:
         """Read what the schedules and the unsettled jobs need."""

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from synccron.store.sqlite.beings import Being, myself, open_being
+from synccron.store.beings import Being, myself, open_being
 from synccron.store.sqlite.files import Files, make_private_folder, open_private
 from synccron.store.sqlite.sessions import Sessions
 

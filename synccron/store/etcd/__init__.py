@@ -1,0 +1,1 @@
+"""The store on etcd, for a cluster of nodes."""

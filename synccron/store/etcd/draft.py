@@ -1,0 +1,208 @@
+"""Conditional writes: what must stand, what is then written, and what is read if it does not.
+
+Many of them are one request: a transaction of nested transactions, each with its own comparison,
+so that one refused write does not undo its neighbours. etcd's limits are kept here: 128 operations
+in each list, no key written twice in one request, 1.5 MiB a request.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from synccron.store.etcd.client import Etcd
+from synccron.store.etcd.layout import Pair, end_of
+
+MOST_OPERATIONS = 120  # of etcd's 128: of one list
+MOST_BYTES = 1_000_000  # of etcd's 1.5 MiB: of one request
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a draft: `found` is what it asked for where it was refused.
+
+    `watched`: it has written something that nodes follow.
+    """
+
+    written: bool
+    revision: int
+    place: int
+    found: tuple[Pair | None, ...] = ()
+    watched: bool = False
+
+
+@dataclass(slots=True)
+class Draft:
+    """One conditional write, all of it or nothing; `follow` is where nodes follow keys."""
+
+    messages: Any
+    follow: bytes
+    compares: list[Any] = field(default_factory=list)
+    writes: dict[bytes, Any] = field(default_factory=dict)
+    asks: list[Any] = field(default_factory=list)
+    size: int = 0
+
+    def stands(self, key: bytes, mod: int) -> None:
+        """Demand that a key is as it was read (mod 0: not there)."""
+        self._compare(key, target=self.messages.Compare.MOD, mod_revision=mod)
+
+    def made(self, key: bytes, create: int) -> None:
+        """Demand that a key was made by this revision (0: is not there)."""
+        self._compare(key, target=self.messages.Compare.CREATE, create_revision=create)
+
+    def there(self, key: bytes) -> None:
+        """Demand that a key is there."""
+        self._compare(
+            key,
+            target=self.messages.Compare.CREATE,
+            result=self.messages.Compare.GREATER,
+            create_revision=0,
+        )
+
+    def absent(self, key: bytes, end: bytes = b"") -> None:
+        """Demand that a key, or each of a range, is not there."""
+        self._compare(key, target=self.messages.Compare.CREATE, create_revision=0, range_end=end)
+
+    def holds(self, key: bytes, value: bytes) -> None:
+        """Demand that a key has this value."""
+        self._compare(key, target=self.messages.Compare.VALUE, value=value)
+
+    def never(self) -> None:
+        """Demand what cannot be."""
+        self._compare(b"\0", target=self.messages.Compare.MOD, mod_revision=-1)
+
+    def put(self, key: bytes, value: bytes, lease: int = 0) -> None:
+        """Write a key."""
+        self.size += len(key) + len(value) + 20
+        self.writes[key] = self.messages.RequestOp(
+            request_put=self.messages.PutRequest(key=key, value=value, lease=lease)
+        )
+
+    def delete(self, key: bytes) -> None:
+        """Remove a key."""
+        self.size += len(key) + 20
+        self.writes[key] = self.messages.RequestOp(
+            request_delete_range=self.messages.DeleteRangeRequest(key=key)
+        )
+
+    def delete_below(self, start: bytes) -> None:
+        """Remove all keys that begin so."""
+        self.size += 2 * len(start) + 20
+        self.writes[start] = self.messages.RequestOp(
+            request_delete_range=self.messages.DeleteRangeRequest(
+                key=start, range_end=end_of(start)
+            )
+        )
+
+    def ask(self, key: bytes) -> None:
+        """Read a key if the draft is refused."""
+        self.asks.append(_asking(self.messages, key))
+
+    def _compare(self, key: bytes, **fields: Any) -> None:
+        self.size += len(key) + 20
+        fields.setdefault("result", self.messages.Compare.EQUAL)
+        self.compares.append(self.messages.Compare(key=key, **fields))
+
+    def operations(self) -> list[Any]:
+        """Give the writes, in nested transactions where one list would not hold them."""
+        found = list(self.writes.values())
+        if len(found) <= MOST_OPERATIONS:
+            return found
+        return [
+            self.messages.RequestOp(
+                request_txn=self.messages.TxnRequest(success=found[n : n + MOST_OPERATIONS])
+            )
+            for n in range(0, len(found), MOST_OPERATIONS)
+        ]
+
+
+Make = Callable[[int], Draft]  # a draft for its place in the request
+
+
+class Refused(Exception):
+    """What all drafts of the request had to have does not stand."""
+
+
+def commit(etcd: Etcd, draft: Draft) -> Answer:
+    """Write one draft."""
+    answer = etcd.txn(draft.compares, draft.operations(), draft.asks)
+    return _answer(answer, answer.header.revision, 0, draft)
+
+
+def commit_each(etcd: Etcd, all_of_them: Draft, makes: Sequence[Make]) -> list[Answer]:
+    """Write each draft that stands, if what `all_of_them` demands does.
+
+    As many requests as the limits ask for; drafts that write the same key are in different ones.
+    Raises Refused: nothing was written. A later request that is refused leaves its drafts
+    unwritten.
+    """
+    answers: list[Answer] = []
+    batch: list[Draft] = []
+    for make in makes:
+        draft = make(len(batch))
+        if batch and not _fits(batch, draft):
+            answers += _send(etcd, all_of_them, batch, first=not answers)
+            batch, draft = [], make(0)
+        batch.append(draft)
+    if batch:
+        answers += _send(etcd, all_of_them, batch, first=not answers)
+    return answers
+
+
+def ranges(etcd: Etcd, keys: Sequence[bytes], revision: int = 0) -> tuple[list[Pair | None], int]:
+    """Read keys by name, in their order, and the revision that they were read at."""
+    found: list[Pair | None] = []
+    for n in range(0, len(keys), MOST_OPERATIONS):
+        asked = [_asking(etcd.messages, key, revision) for key in keys[n : n + MOST_OPERATIONS]]
+        answer = etcd.txn([], asked, [])
+        revision = revision or answer.header.revision
+        found += [_first(each) for each in answer.responses]
+    return found, revision
+
+
+def pair_of(kv: Any) -> Pair:
+    """Make a pair of an answer's key and value."""
+    return Pair(kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.lease)
+
+
+def _fits(batch: Sequence[Draft], draft: Draft) -> bool:
+    return (
+        len(batch) < MOST_OPERATIONS
+        and sum(each.size for each in batch) + draft.size <= MOST_BYTES
+        and not any(draft.writes.keys() & each.writes.keys() for each in batch)
+    )
+
+
+def _send(etcd: Etcd, all_of_them: Draft, batch: Sequence[Draft], *, first: bool) -> list[Answer]:
+    nested = [
+        etcd.messages.RequestOp(
+            request_txn=etcd.messages.TxnRequest(
+                compare=draft.compares, success=draft.operations(), failure=draft.asks
+            )
+        )
+        for draft in batch
+    ]
+    answer = etcd.txn(all_of_them.compares, nested, [])
+    revision = answer.header.revision
+    if not answer.succeeded:
+        if first:
+            raise Refused
+        return [Answer(False, revision, place) for place in range(len(batch))]
+    return [
+        _answer(each.response_txn, revision, place, draft)
+        for place, (each, draft) in enumerate(zip(answer.responses, batch, strict=True))
+    ]
+
+
+def _answer(answer: Any, revision: int, place: int, draft: Draft) -> Answer:
+    found = () if answer.succeeded else tuple(_first(each) for each in answer.responses)
+    watched = answer.succeeded and any(key.startswith(draft.follow) for key in draft.writes)
+    return Answer(answer.succeeded, revision, place, found, watched)
+
+
+def _first(response: Any) -> Pair | None:
+    kvs = response.response_range.kvs
+    return pair_of(kvs[0]) if kvs else None
+
+
+def _asking(messages: Any, key: bytes, revision: int = 0) -> Any:
+    return messages.RequestOp(request_range=messages.RangeRequest(key=key, revision=revision))

@@ -1,0 +1,455 @@
+"""The life of a job: ordered, waiting, claimed, settled, lost, cancelled.
+
+Law 5 is kept here: a claim makes the key of a run, whose revision is its fencing token, and what
+ends an attempt compares that.
+"""
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from synccron.errors import SessionLost
+from synccron.model.job import (
+    Admission,
+    Candidate,
+    Claim,
+    Job,
+    Order,
+    Receipt,
+    Settlement,
+    claimed,
+)
+from synccron.model.lease import Session
+from synccron.model.schedule import SHELL, JsonText
+from synccron.model.time import Instant
+from synccron.store.codec import decode, encode
+from synccron.store.etcd import misses
+from synccron.store.etcd.cluster import Cluster
+from synccron.store.etcd.draft import Answer, Draft, Refused, ranges
+from synccron.store.etcd.layout import (
+    Kept,
+    Pair,
+    end_of,
+    escaped,
+    fence_of,
+    job_of,
+    job_text,
+    last_part,
+    line_of,
+    placed,
+    revision_of,
+)
+from synccron.store.etcd.schedules import put_letter, put_waiting, touch
+
+_TRIES = 20  # of writes that meet others again and again
+_MOVED = -1  # in place of a mark: what was read stands no more
+
+
+def waiting(
+    cluster: Cluster,
+    offers: frozenset[str],
+    until: Instant,
+    limit: int,
+    mine: Callable[[str, str, Instant], bool],
+) -> list[Candidate]:
+    """Read what may start, earliest first."""
+    with cluster.view() as view:
+        found: list[Job] = []
+        for entry in view.waiting(until):
+            needs = entry.document["needs"]
+            if needs in offers and mine(entry.id, needs, entry.run_at):
+                found.append(entry.job)
+                if len(found) >= limit:
+                    break
+        return cluster.candidates(view, found)
+
+
+def lost(cluster: Cluster, limit: int) -> list[Claim]:
+    """Read the claims of sessions whose registration etcd has ended."""
+    with cluster.view() as view:
+        jobs = [
+            entry.job
+            for entry in view.running.values()
+            if entry.document["session"] not in view.live
+        ]
+    return [_claim_of(cluster, job) for job in jobs[:limit]]
+
+
+def cancelling(cluster: Cluster, at: Session) -> list[str]:
+    """Read which jobs of a session somebody asked to cancel."""
+    with cluster.view() as view:
+        return [
+            entry.id
+            for entry in view.running.values()
+            if entry.document["session"] == at.id and entry.id in view.cancels
+        ]
+
+
+def enqueue(cluster: Cluster, order: Order, keep: Instant) -> Receipt | None:
+    """Make a job, or give the receipt of the first one of its key."""
+    nonce = secrets.token_hex(8)
+    for _ in range(_TRIES):
+        known = _receipt(cluster, order, keep, nonce)
+        if isinstance(known, Receipt):
+            return known
+        draft = _ordered(cluster, order, known, nonce)
+        if draft is None:
+            return None
+        if cluster.commit(draft).written:
+            return _receipt_of(order.job, order.digest, new=True)
+    return None
+
+
+def claim(
+    cluster: Cluster, at: Session, admissions: Sequence[Admission], now: Instant
+) -> list[Claim | None]:
+    """Do what each admission says, if it stands. Raises SessionLost."""
+    busy = _busy(cluster, admissions)
+    passed = {
+        each.miss.schedule_id: misses.newest(cluster, each.miss.schedule_id)
+        for each in admissions
+        if each.miss is not None
+    }
+
+    def drafting(admission: Admission, mod: int | None) -> Callable[[int], Draft]:
+        def make(place: int) -> Draft:
+            draft = _compared(cluster, admission.candidate, mod)
+            if admission.miss is not None:
+                _pass_over(cluster, draft, admission, passed.get(admission.miss.schedule_id))
+            elif admission.job is not None:
+                _rewrite(cluster, draft, admission.candidate.job, admission.job)
+            else:
+                _begin(cluster, draft, admission.candidate, at, place, now)
+            return draft
+
+        return make
+
+    alive = cluster.draft()
+    # Law 5: against a node whose registration has ended, and whose claims others take.
+    alive.there(cluster.layout.watched("live", at.id))
+    makes = [
+        drafting(each, mod) for each, mod in zip(admissions, busy, strict=True) if mod != _MOVED
+    ]
+    try:
+        answers = iter(cluster.commit_each(alive, makes))
+    except Refused:
+        raise SessionLost(f"the session {at.id} of node {at.node} has ended") from None
+    return [
+        None if mod == _MOVED else _claim(cluster, each, at, next(answers), now)
+        for each, mod in zip(admissions, busy, strict=True)
+    ]
+
+
+def settle(cluster: Cluster, settlements: Sequence[Settlement]) -> list[Job | None]:
+    """Write what follows each attempt's end, if its claim is the newest."""
+    asked: dict[str, Pair | None] = {}
+
+    def drafting(settlement: Settlement) -> Callable[[int], Draft]:
+        return lambda _: _settlement(cluster, settlement, asked.get(settlement.job.id))
+
+    answers = cluster.commit_each(cluster.draft(), [drafting(each) for each in settlements])
+    again = []
+    for settlement, answer in zip(settlements, answers, strict=True):
+        cancel = answer.found[1] if answer.found else None
+        if not answer.written and cancel is not None:
+            asked[settlement.job.id] = cancel
+            again.append(settlement)
+    repeated = dict(
+        zip(
+            (each.job.id for each in again),
+            cluster.commit_each(cluster.draft(), [drafting(each) for each in again]),
+            strict=True,
+        )
+    )
+    return [
+        _settled(
+            cluster,
+            settlement,
+            repeated.get(settlement.job.id, answer),
+            asked.get(settlement.job.id),
+        )
+        for settlement, answer in zip(settlements, answers, strict=True)
+    ]
+
+
+def remember(cluster: Cluster, held: Claim, key: str, value: JsonText) -> JsonText | None:
+    """Keep the first result of a step."""
+    step = cluster.layout.hung("step", held.job.id, "=" + escaped(key))
+    draft = cluster.draft()
+    _held(cluster, draft, held)
+    draft.absent(step)
+    draft.put(step, value.encode())
+    draft.ask(cluster.layout.run(held.job))
+    draft.ask(step)
+    answer = cluster.commit(draft)
+    if answer.written:
+        return value
+    run, first = answer.found
+    if run is None or run.create != revision_of(held.fence, cluster.base) or first is None:
+        return None
+    return first.value.decode()
+
+
+def cancel(cluster: Cluster, job_id: str, now: Instant) -> Job | None:
+    """Ask a job to end; one that has not started ends here."""
+    for _ in range(_TRIES):
+        job = cluster.find([job_id]).get(job_id)
+        if job is None or job.settled or job.cancel_requested_at is not None:
+            return job
+        asked = replace(job, cancel_requested_at=now)
+        draft, layout = cluster.draft(), cluster.layout
+        draft.stands(layout.job(job), job.mod)
+        if job.state == "running":
+            draft.put(layout.cancel(job), str(now).encode())
+        else:
+            asked = replace(asked, state="cancelled", finished_at=now)
+            draft.delete(layout.due(job))
+            touch(cluster, draft, job)
+        draft.put(layout.job(job), job_text(asked))
+        answer = cluster.commit(draft)
+        if answer.written:
+            return replace(asked, mod=answer.revision)
+    return None
+
+
+def forget(cluster: Cluster, draft: Draft, job: Job) -> None:
+    """Remove a settled job and what hangs on it, but for its receipt."""
+    draft.delete(cluster.layout.job(job))
+    draft.delete(cluster.layout.hung("out", job.id))
+    if job.needs != SHELL:
+        draft.delete_below(cluster.layout.hung("step", job.id, ""))
+
+
+def _busy(cluster: Cluster, admissions: Sequence[Admission]) -> list[int | None]:
+    """Find the mark to compare for each job that runs alone; _MOVED: it is not as read any more.
+
+    The view is of one revision: who is active in it and the mark of that belong together.
+    """
+    alone = [each for each in admissions if each.candidate.job.alone]
+    if not alone:
+        return [None] * len(admissions)
+    with cluster.view() as view:
+        marks: list[int | None] = []
+        for each in admissions:
+            job = each.candidate.job
+            if not job.alone:
+                marks.append(None)
+                continue
+            now = {(other.id, other.mod) for other in view.active(job, line_of(job))}
+            stands = now == {(other.id, other.mod) for other in each.candidate.active}
+            marks.append(view.busy.get(line_of(job), 0) if stands else _MOVED)
+        return marks
+
+
+def _compared(cluster: Cluster, candidate: Candidate, busy: int | None) -> Draft:
+    """Demand that a candidate is as it was read, and ask who has it if it is not."""
+    draft, job, layout = cluster.draft(), candidate.job, cluster.layout
+    # Law 5: against another node that claimed it, or a command that ended it.
+    draft.stands(layout.due(job), job.mod)
+    if candidate.seen is not None and job.schedule_id is not None:
+        draft.stands(layout.watched("sched", job.schedule_id), candidate.seen)
+    if busy is not None:
+        # Overlap, at the instant: no two attempts of a schedule that runs alone hold a claim.
+        draft.stands(layout.busy(job), busy)
+    draft.ask(layout.run(job))
+    return draft
+
+
+def _begin(
+    cluster: Cluster,
+    draft: Draft,
+    candidate: Candidate,
+    at: Session,
+    place: int,
+    now: Instant,
+) -> None:
+    job = claimed(candidate, at.node, at.id, 0, now)
+    text = job_text(job, place)
+    draft.delete(cluster.layout.due(candidate.job))
+    draft.put(cluster.layout.run(job), text)
+    draft.put(cluster.layout.job(job), text)
+    touch(cluster, draft, job)
+
+
+def _rewrite(cluster: Cluster, draft: Draft, before: Job, job: Job) -> None:
+    draft.delete(cluster.layout.due(before))
+    if job.settled:
+        draft.put(cluster.layout.job(job), job_text(job))
+        touch(cluster, draft, job)
+    else:
+        put_waiting(cluster, draft, job)
+
+
+def _pass_over(cluster: Cluster, draft: Draft, admission: Admission, before: Pair | None) -> None:
+    job = admission.candidate.job
+    draft.delete(cluster.layout.due(job))
+    draft.delete(cluster.layout.job(job))
+    if admission.miss is not None:
+        misses.write(cluster, draft, [admission.miss], before)
+
+
+def _claim(
+    cluster: Cluster, admission: Admission, at: Session, answer: Answer, now: Instant
+) -> Claim | None:
+    candidate = admission.candidate
+    if admission.miss is not None or admission.job is not None or candidate.definition is None:
+        return None
+    if answer.written:
+        fence = fence_of(answer.revision, answer.place, cluster.base)
+        job = replace(claimed(candidate, at.node, at.id, fence, now), mod=answer.revision)
+        return Claim(job=job, definition=candidate.definition, session=at.id, fence=fence)
+    run = answer.found[0] if answer.found else None
+    if run is None:
+        return None
+    # The first sending may have done it, and its answer been lost: then it is ours.
+    job = job_of(run, cluster.base)
+    ours = job.session == at.id and len(job.attempts) == len(candidate.job.attempts) + 1
+    if not ours or job.fence is None:
+        return None
+    return Claim(job=job, definition=candidate.definition, session=at.id, fence=job.fence)
+
+
+def _claim_of(cluster: Cluster, job: Job) -> Claim:
+    return Claim(
+        job=job,
+        definition=cluster.definition(job),
+        session=job.session or "",
+        fence=job.fence or 0,
+    )
+
+
+def _held(cluster: Cluster, draft: Draft, held: Claim) -> None:
+    # Law 5: against a late result, whose job another attempt has.
+    draft.made(cluster.layout.run(held.job), revision_of(held.fence, cluster.base))
+
+
+def _settlement(cluster: Cluster, settlement: Settlement, cancel: Pair | None) -> Draft:
+    draft, layout, held = cluster.draft(), cluster.layout, settlement.claim
+    job = _ended(settlement, cancel)
+    _held(cluster, draft, held)
+    if settlement.gone:
+        # Law 5: against the node that is said to be dead, and comes back just now.
+        draft.absent(layout.watched("live", held.session))
+    draft.stands(layout.cancel(job), 0 if cancel is None else cancel.mod)
+    draft.delete(layout.run(held.job))
+    if job.settled:
+        draft.put(layout.job(job), job_text(job))
+        touch(cluster, draft, job)
+        if job.needs != SHELL:
+            draft.delete_below(layout.hung("step", job.id, ""))
+    else:
+        put_waiting(cluster, draft, job)
+    if cancel is not None:
+        draft.delete(layout.cancel(job))
+    elif settlement.dead is not None:
+        put_letter(cluster, draft, settlement.dead)
+    output = settlement.output
+    if output is not None:
+        draft.put(layout.hung("out", job.id), bytes([output.truncated]) + output.tail)
+    elif len(job.attempts) > 1:
+        draft.delete(layout.hung("out", job.id))
+    for key in (layout.run(job), layout.cancel(job), layout.job(job)):
+        draft.ask(key)
+    return draft
+
+
+def _ended(settlement: Settlement, cancel: Pair | None) -> Job:
+    if cancel is None:
+        return settlement.job
+    return replace(settlement.cancelled, cancel_requested_at=int(cancel.value))
+
+
+def _settled(
+    cluster: Cluster, settlement: Settlement, answer: Answer, cancel: Pair | None
+) -> Job | None:
+    job = _ended(settlement, cancel)
+    if answer.written:
+        return replace(job, mod=answer.revision)
+    # The first sending may have done it, and its answer been lost.
+    stored = answer.found[2] if answer.found else None
+    if stored is None:
+        return None
+    found = job_of(stored, cluster.base)
+    return found if replace(found, mod=0) == replace(job, mod=0) else None
+
+
+def _receipt(
+    cluster: Cluster, order: Order, keep: Instant, nonce: str
+) -> Receipt | tuple[Pair | None, Job | None]:
+    """Read the receipt of an order's key, or what stands where the new job goes."""
+    job = order.job
+    pair = cluster.one(cluster.layout.hung("key", job.id))
+    if pair is None:
+        return None, None
+    kept = decode(Kept, pair.value.decode())
+    earlier = _at(cluster, job.id, kept)
+    if kept.nonce == nonce:
+        return _receipt_of(job, order.digest, new=True)
+    if kept.at >= keep or (earlier is not None and not earlier.settled):
+        state = kept.state if earlier is None else earlier.state
+        return Receipt(job_id=job.id, at=kept.at, digest=kept.digest, state=state)
+    return pair, earlier
+
+
+def receipt_of_pair(cluster: Cluster, pair: Pair) -> Receipt:
+    """Read a receipt, with the newest known state of its job."""
+    job_id, kept = last_part(pair.key), decode(Kept, pair.value.decode())
+    job = _at(cluster, job_id, kept)
+    return Receipt(
+        job_id=job_id,
+        at=kept.at,
+        digest=kept.digest,
+        state=kept.state if job is None else job.state,
+    )
+
+
+def _at(cluster: Cluster, job_id: str, kept: Kept) -> Job | None:
+    pair = cluster.one(cluster.layout.job_at(kept.line, kept.at, job_id))
+    return None if pair is None else job_of(pair, cluster.base)
+
+
+def _receipt_of(job: Job, digest: str, *, new: bool) -> Receipt:
+    return Receipt(job_id=job.id, at=job.created_at, digest=digest, state=job.state, new=new)
+
+
+def _ordered(
+    cluster: Cluster, order: Order, known: tuple[Pair | None, Job | None], nonce: str
+) -> Draft | None:
+    """Draft a new job with its receipt; None: what the order asks for is not there."""
+    job, layout, draft = order.job, cluster.layout, cluster.draft()
+    receipt, earlier = known
+    wanted = [layout.watched("sched", line_of(job)), layout.busy(job)]
+    if order.dead is not None:
+        wanted.append(layout.kept("dead", order.dead))
+    (standing, busy, *dead), revision = ranges(cluster.etcd, wanted)
+    if order.seen is not None:
+        if standing is None or standing.mod != order.seen:
+            return None
+        # Law 5: against a change of the schedule in the same moment.
+        draft.stands(layout.watched("sched", line_of(job)), order.seen)
+    if order.idle:
+        if _is_busy(cluster, job, revision):
+            return None
+        draft.stands(layout.busy(job), 0 if busy is None else busy.mod)
+    if order.dead is not None:
+        if dead[0] is None:
+            return None
+        draft.stands(layout.kept("dead", order.dead), dead[0].mod)
+        draft.delete(layout.kept("dead", order.dead))
+    key = layout.hung("key", job.id)
+    draft.stands(key, 0 if receipt is None else receipt.mod)
+    if earlier is not None:
+        forget(cluster, draft, earlier)
+    kept = Kept(
+        at=placed(job), digest=order.digest, line=line_of(job), nonce=nonce, state=job.state
+    )
+    draft.put(key, encode(kept).encode())
+    put_waiting(cluster, draft, job)
+    return draft
+
+
+def _is_busy(cluster: Cluster, job: Job, revision: int) -> bool:
+    """Tell whether a job of the schedule is queued, runs or waits for a retry."""
+    starts = [cluster.layout.watched(kind, line_of(job), "") for kind in ("due", "run")]
+    view = cluster.read_view([(start, end_of(start)) for start in starts], revision)
+    return bool(view.active(job, line_of(job)))

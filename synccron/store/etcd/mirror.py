@@ -1,0 +1,145 @@
+"""A view that follows the store: loaded once, then kept up to date by one watch.
+
+One watch over all of `watched/` gives the writes in the order in which etcd took them, each
+transaction whole: what is read here was so at one revision, if not always at the newest. A write
+that was decided from it compares what it read, so that being late costs a refusal, never a wrong
+write (laws 1 to 5).
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from synccron.errors import StoreError
+from synccron.model.time import Duration
+from synccron.store.etcd.client import Compacted, Etcd
+from synccron.store.etcd.draft import pair_of
+from synccron.store.etcd.layout import Layout, end_of
+from synccron.store.etcd.view import View
+
+_PAUSE = 0.2  # seconds between tries to watch
+
+
+class Horizon:
+    """The newest revision that this handle wrote: what it reads next is at least as new."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.revision = 0
+
+    def wrote(self, revision: int) -> None:
+        """Note a write to `watched/`."""
+        with self._lock:
+            self.revision = max(self.revision, revision)
+
+
+class Mirror:
+    """Keeps one view; a thread of its own watches.
+
+    `_reached` is the revision that the view shows; the condition guards both. `_error` is why it
+    does not follow at the moment.
+    """
+
+    def __init__(
+        self,
+        etcd: Etcd,
+        layout: Layout,
+        base: int,
+        horizon: Horizon,
+        changed: Callable[[], None],
+        timeout: Duration,
+    ) -> None:
+        self._etcd = etcd
+        self._layout = layout
+        self._base = base
+        self._horizon = horizon
+        self._changed = changed
+        self._timeout = timeout / 1000
+        self._condition = threading.Condition()
+        self._view = View(layout, base)
+        self._reached = -1
+        self._error: StoreError | None = None
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="synccron-mirror", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following; the calls of its client end the watch."""
+        self._closed.set()
+
+    def join(self) -> None:
+        """Wait for its thread, once the client is closed."""
+        self._thread.join()
+
+    @contextmanager
+    def view(self) -> Iterator[View]:
+        """Hold the view still, at the newest of this handle's own writes or later.
+
+        Raises StoreError while it does not follow: what it shows may be long past.
+        """
+        with self._condition:
+            following = self._condition.wait_for(
+                lambda: self._error is not None or self._reached >= self._horizon.revision,
+                self._timeout,
+            )
+            # While calls fail, a silent watch proves nothing.
+            trouble = self._error or self._etcd.trouble
+            if trouble is not None:
+                raise trouble
+            if not following:
+                self._etcd.abandon()
+                raise StoreError("the watch of etcd has fallen silent")
+            yield self._view
+
+    def _follow(self) -> None:
+        revision = 0
+        while not self._closed.is_set():
+            try:
+                if not revision:
+                    revision = self._load()
+                for answer in self._etcd.watch(*self._range(), revision + 1):
+                    revision = self._take(answer, revision)
+            except Compacted:
+                revision = 0  # what was missed is gone: read all again, then go on
+            except StoreError as error:
+                self._note(error)
+                self._closed.wait(_PAUSE)
+
+    def _range(self) -> tuple[bytes, bytes]:
+        start = self._layout.watched("")
+        return start, end_of(start)
+
+    def _load(self) -> int:
+        view, revision = View(self._layout, self._base), 0
+        for answer in self._etcd.pages(*self._range()):
+            revision = revision or answer.header.revision
+            for kv in answer.kvs:
+                view.set(pair_of(kv))
+        with self._condition:
+            self._view, self._reached = view, revision
+        self._note(None)
+        return revision
+
+    def _take(self, answer: object, revision: int) -> int:
+        """Take in the events of one answer; the revision that has been reached."""
+        events = answer.events  # type: ignore[attr-defined]
+        with self._condition:
+            for event in events:
+                if event.type:  # DELETE
+                    self._view.remove(event.kv.key)
+                else:
+                    self._view.set(pair_of(event.kv))
+                revision = max(revision, event.kv.mod_revision)
+            self._reached = max(self._reached, revision)
+            fresh = self._error is not None
+            self._error = None
+            self._condition.notify_all()
+        if events or fresh:
+            self._changed()
+        return revision
+
+    def _note(self, error: StoreError | None) -> None:
+        with self._condition:
+            self._error = error
+            self._condition.notify_all()
+        self._changed()

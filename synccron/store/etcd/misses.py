@@ -1,0 +1,44 @@
+"""Records of slots that were passed over: joined to the entry that they follow, or new ones."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from synccron.model.job import Miss
+from synccron.store.codec import decode, encode
+from synccron.store.etcd.cluster import Cluster
+from synccron.store.etcd.draft import Draft, pair_of
+from synccron.store.etcd.layout import Pair, end_of, newest_first
+
+
+def newest(cluster: Cluster, schedule_id: str) -> Pair | None:
+    """Read the newest entry of a schedule."""
+    start = cluster.layout.kept("miss", schedule_id, "")
+    kvs = cluster.etcd.range(start, end_of(start), limit=1).kvs
+    return pair_of(kvs[0]) if kvs else None
+
+
+def write(cluster: Cluster, draft: Draft, misses: Sequence[Miss], before: Pair | None) -> None:
+    """Add misses of one schedule, oldest first, to a draft; `before` is its newest entry.
+
+    Law 2: the entry that grows is compared as read, and a new one with nothing, against another
+    who records misses of the schedule in the same moment.
+    """
+    last = None if before is None else decode(Miss, before.value.decode())
+    demanded: set[bytes] = set()
+    for miss in misses:
+        joins = last is not None and (miss.follows, miss.reason) == (last.last, last.reason)
+        if joins and last is not None:
+            entry = replace(
+                last,
+                last=miss.last,
+                count=last.count + miss.count,
+                recorded_at=miss.recorded_at,
+            )
+        else:
+            entry = replace(miss, follows=None)
+        key = cluster.layout.kept("miss", entry.schedule_id, newest_first(entry.first))
+        if key not in demanded:
+            demanded.add(key)
+            draft.stands(key, before.mod if before is not None and before.key == key else 0)
+        draft.put(key, encode(entry).encode())
+        last = entry

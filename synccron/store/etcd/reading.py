@@ -1,0 +1,409 @@
+"""Reads of any record: from where, in which order, under which conditions; a page at a time."""
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any
+
+from synccron.model.job import DeadLetter, Job, Miss, Output, Receipt, Step
+from synccron.model.lease import Totals
+from synccron.model.plan import Due
+from synccron.model.schedule import Revision, Schedule, Tombstone
+from synccron.model.time import Instant, parse_slot_name
+from synccron.store.base import Where
+from synccron.store.codec import decode
+from synccron.store.etcd import jobs
+from synccron.store.etcd.cluster import Cluster
+from synccron.store.etcd.draft import pair_of, ranges
+from synccron.store.etcd.layout import (
+    Pair,
+    end_of,
+    job_of,
+    last_part,
+    newest_first,
+)
+from synccron.store.etcd.nodes import sums_of
+from synccron.store.etcd.view import View
+
+_TIES = 1024  # keys that one transaction may have made
+
+
+def schedules(
+    cluster: Cluster, where: Where, after: str | None, limit: int
+) -> tuple[list[Schedule], str | None]:
+    """Read a page of schedules, by id."""
+    wanted = _wanted(where)
+    with _standing(cluster, wanted) as view:
+        names = view.ids() if wanted is None else wanted
+        if where.paused_until is not None:
+            names = [name for name in names if view.due_at(name) is None]
+        found: list[Schedule] = []
+        for name in names:
+            schedule = None if after is not None and name <= after else view.schedule(name)
+            if schedule is None or not _meets(schedule, where):
+                continue
+            if len(found) == limit:
+                return found, found[-1].id
+            found.append(schedule)
+        return found, None
+
+
+def due(cluster: Cluster, schedules: Sequence[Schedule]) -> list[Due]:
+    """Complete schedules with their intentions, and the slots from their cursor on with a job."""
+    wanted = [each.id for each in schedules]
+    with _standing(cluster, wanted) as view:
+        intentions = {name: tuple(entry.job for entry in view.intentions(name)) for name in wanted}
+    taken = _taken(cluster, schedules, intentions)
+    return [
+        Due(schedule=each, intentions=intentions[each.id], taken=taken.get(each.id, frozenset()))
+        for each in schedules
+    ]
+
+
+def due_soon(cluster: Cluster, until: Instant, overdue: Instant, limit: int) -> list[Due]:
+    """Read what the leader has to decide, the longest due first."""
+    with cluster.view() as view:
+        found = [
+            (schedule, tuple(entry.job for entry in view.intentions(name)))
+            for name in view.due_ids(until, overdue, limit)
+            if (schedule := view.schedule(name)) is not None
+        ]
+    taken = _taken(cluster, [each for each, _ in found], {each.id: jobs for each, jobs in found})
+    return [
+        Due(schedule=each, intentions=intended, taken=taken.get(each.id, frozenset()))
+        for each, intended in found
+    ]
+
+
+def tombstones(cluster: Cluster, where: Where) -> list[Tombstone]:
+    """Read what stays of removed schedules."""
+    wanted = _wanted(where)
+    if wanted is not None:
+        pairs, _ = ranges(cluster.etcd, [cluster.layout.kept("gone", each) for each in wanted])
+    else:
+        pairs = list(cluster.below(cluster.layout.kept("gone", "")))
+    return [
+        replace(decode(Tombstone, pair.value.decode()), mod=pair.mod)
+        for pair in pairs
+        if pair is not None
+    ]
+
+
+def read_jobs(
+    cluster: Cluster, where: Where, after: str | None, limit: int
+) -> tuple[list[Job], str | None]:
+    """Read a page of jobs, newest first."""
+    if where.ids is not None:
+        found = cluster.find(where.ids)
+        return [job for job in found.values() if _fits(job, where)], None
+    if where.schedule is not None:
+        return _line(cluster, where, after, limit)
+    return newest(
+        cluster,
+        cluster.layout.kept("job", ""),
+        lambda pair: job_of(pair, cluster.base),
+        lambda job: _fits(job, where),
+        after,
+        limit,
+    )
+
+
+def newest(
+    cluster: Cluster,
+    start: bytes,
+    make: Callable[[Pair], Any],
+    fits: Callable[[Any], bool],
+    after: str | None,
+    limit: int,
+) -> tuple[list[Any], str | None]:
+    """Read records below a key by the revision that made them, the newest first.
+
+    etcd sorts the whole range for this, so it is what people ask for, and no node. The mark is that
+    revision and a key: what one transaction made has one revision.
+    """
+    found: list[Any] = []
+    messages = cluster.etcd.messages
+    while True:
+        revision, _, key = (after or "").partition(":")
+        answer = cluster.etcd.range(
+            start,
+            end_of(start),
+            limit=limit + _TIES,
+            sort_order=messages.RangeRequest.DESCEND,
+            sort_target=messages.RangeRequest.CREATE,
+            max_create_revision=int(revision or 0),
+        )
+        pairs = sorted(map(pair_of, answer.kvs), key=lambda each: (-each.create, each.key))
+        if answer.more:
+            # The oldest revision may have more than what was read of it.
+            pairs = [each for each in pairs if each.create > pairs[-1].create]
+        mark = bytes.fromhex(key)
+        for pair in pairs:
+            if revision and pair.create == int(revision) and pair.key <= mark:
+                continue
+            if len(found) == limit:
+                return found, after
+            after = f"{pair.create}:{pair.key.hex()}"
+            record = make(pair)
+            if fits(record):
+                found.append(record)
+        if not answer.more:
+            return found, None
+
+
+def revision_of_pair(pair: Pair) -> Revision:
+    """Read a revision."""
+    return decode(Revision, pair.value.decode())
+
+
+def revisions(cluster: Cluster, where: Where) -> list[Revision]:
+    """Read revisions, the newest first."""
+    if where.schedule is not None:
+        pairs = cluster.below(cluster.layout.kept("rev", where.schedule, ""))
+    else:
+        pairs = cluster.below(cluster.layout.kept("rev", ""))
+        pairs.sort(key=lambda each: -each.create)
+    read = map(revision_of_pair, pairs)
+    return [each for each in read if where.since is None or each.at >= where.since]
+
+
+def read_misses(
+    cluster: Cluster, where: Where, after: str | None, limit: int
+) -> tuple[list[Miss], str | None]:
+    """Read a page of misses, the newest first."""
+
+    def fits(miss: Miss) -> bool:
+        return where.since is None or miss.recorded_at >= where.since
+
+    def make(pair: Pair) -> Miss:
+        return decode(Miss, pair.value.decode())
+
+    if where.schedule is None:
+        return newest(cluster, cluster.layout.kept("miss", ""), make, fits, after, limit)
+    start = cluster.layout.kept("miss", where.schedule, "")
+    return _ascending(cluster, start, make, fits, after, limit)
+
+
+def letters(
+    cluster: Cluster, where: Where, after: str | None, limit: int
+) -> tuple[list[DeadLetter], str | None]:
+    """Read a page of dead letters, the newest first."""
+
+    def make(pair: Pair) -> DeadLetter:
+        return decode(DeadLetter, pair.value.decode())
+
+    def fits(letter: DeadLetter) -> bool:
+        return (where.schedule is None or letter.schedule_id == where.schedule) and (
+            where.since is None or letter.ts >= where.since
+        )
+
+    if where.ids is not None:
+        keys = [cluster.layout.kept("dead", each) for each in where.ids]
+        pairs, _ = ranges(cluster.etcd, keys)
+        return [make(pair) for pair in pairs if pair is not None and fits(make(pair))], None
+    return newest(cluster, cluster.layout.kept("dead", ""), make, fits, after, limit)
+
+
+def outputs(cluster: Cluster, where: Where) -> list[Output]:
+    """Read the kept ends of outputs."""
+    return [
+        Output(job_id=last_part(pair.key), tail=pair.value[1:], truncated=bool(pair.value[0]))
+        for pair in _hung(cluster, "out", where)
+    ]
+
+
+def steps(cluster: Cluster, where: Where) -> list[Step]:
+    """Read the stored results of steps."""
+    layout = cluster.layout
+    starts = (
+        [layout.kept("step", "")]
+        if where.ids is None
+        else [layout.hung("step", each, "") for each in where.ids]
+    )
+    return [
+        Step(
+            job_id=last_part(pair.key.rsplit(b"/", 1)[0]),
+            key=last_part(pair.key).removeprefix("="),
+            value=pair.value.decode(),
+        )
+        for start in starts
+        for pair in cluster.below(start)
+    ]
+
+
+def receipts(cluster: Cluster, where: Where) -> list[Receipt]:
+    """Read the records of keys."""
+    read = (jobs.receipt_of_pair(cluster, pair) for pair in _hung(cluster, "key", where))
+    return [each for each in read if where.since is None or each.at >= where.since]
+
+
+def totals(cluster: Cluster, overdue: Instant | None) -> Totals:
+    """Read the store at a glance."""
+    etcd, layout = cluster.etcd, cluster.layout
+    start = layout.kept("dead", "")
+    dead = etcd.range(start, end_of(start), count_only=True).count
+    sums = sums_of(cluster.one(layout.kept("sums")))
+    with cluster.view() as view:
+        states = [entry.document["state"] for entry in view.waits()]
+        names = view.ids()
+        late: list[Instant] = []
+        if overdue is not None:
+            at = (view.due_at(name) for name in names)
+            late = [each for each in at if each is not None and each < overdue]
+            late += [entry.run_at for entry in view.waits() if entry.run_at < overdue]
+        return Totals(
+            schedules=len(names),
+            paused=sum(view.due_at(name) is None for name in names),
+            scheduled=states.count("scheduled"),
+            queued=states.count("queued"),
+            running=len(view.running),
+            dead_letters=dead,
+            dead_letters_trimmed=sums.dead_letters_trimmed,
+            overdue=len(late),
+            oldest_due_at=min(late, default=None),
+            counters=dict(sums.counters),
+            last_tick_at=sums.last_tick_at,
+            horizon=sums.horizon,
+        )
+
+
+def _taken(
+    cluster: Cluster, schedules: Sequence[Schedule], intentions: dict[str, tuple[Job, ...]]
+) -> dict[str, frozenset[Instant]]:
+    """Find the slots from each cursor on that have a job already.
+
+    There are none where the last slot that was dispatched is before the cursor; the others, whose
+    cursor was taken back or that are new, are looked up.
+    """
+    layout, found = cluster.layout, {}
+    for each in schedules:
+        cursor = each.cursor
+        if cursor.last_slot is not None and cursor.last_slot < cursor.next:
+            continue
+        known = cluster.taken.get(each.id)
+        if known is not None and known[0] == cursor.mod:
+            found[each.id] = known[1]
+            continue
+        start = layout.kept("job", each.id, "")
+        end = layout.kept("job", each.id, newest_first(cursor.next - 1))
+        keys = [
+            kv.key for answer in cluster.etcd.pages(start, end, keys_only=True) for kv in answer.kvs
+        ]
+        ahead = {job.id for job in intentions[each.id]}
+        slots = {
+            slot
+            for key in keys
+            if (job_id := last_part(key)) not in ahead
+            and (slot := parse_slot_name(job_id.rpartition(":")[2])) is not None
+            and job_id.startswith(f"{each.id}:")
+        }
+        found[each.id] = frozenset(slots)
+        cluster.taken[each.id] = cursor.mod, found[each.id]
+    return found
+
+
+def _standing(cluster: Cluster, wanted: Sequence[str] | None) -> AbstractContextManager[View]:
+    """Give a view that has these schedules, or all."""
+    if cluster.mirror is not None:
+        return cluster.mirror.view()
+    layout = cluster.layout
+    kinds = ("sched", "cursor", "history", "due")
+    if wanted is None:
+        starts = [layout.watched(kind, "") for kind in kinds]
+        return nullcontext(cluster.read_view([(start, end_of(start)) for start in starts]))
+    keys = [layout.watched(kind, name) for name in wanted for kind in kinds[:3]]
+    pairs, revision = ranges(cluster.etcd, keys)
+    starts = [
+        layout.watched("due", name, "")
+        for name, pair in zip(wanted, pairs[::3], strict=True)
+        if pair is not None
+    ]
+    view = cluster.read_view([(start, end_of(start)) for start in starts], revision)
+    for pair in pairs:
+        if pair is not None:
+            view.set(pair)
+    return nullcontext(view)
+
+
+def _wanted(where: Where) -> list[str] | None:
+    ids = where.ids
+    if where.schedule is not None:
+        ids = [where.schedule] if ids is None or where.schedule in ids else []
+    return None if ids is None else sorted(set(ids))
+
+
+def _meets(schedule: Schedule, where: Where) -> bool:
+    labels = schedule.definition.labels
+    until = schedule.paused_until
+    return (
+        (where.pattern is None or bool(_glob(where.pattern).fullmatch(schedule.id)))
+        and all(labels.get(key) == value for key, value in (where.labels or {}).items())
+        and (where.since is None or schedule.created_at >= where.since)
+        and (
+            where.paused_until is None
+            or (schedule.paused and until is not None and until <= where.paused_until)
+        )
+    )
+
+
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern))
+
+
+def _fits(job: Job, where: Where) -> bool:
+    return (
+        (where.schedule is None or job.schedule_id == where.schedule)
+        and (where.states is None or job.state in where.states)
+        and (where.since is None or job.created_at >= where.since)
+    )
+
+
+def _line(
+    cluster: Cluster, where: Where, after: str | None, limit: int
+) -> tuple[list[Job], str | None]:
+    """Read the jobs of one schedule, by slot, or by when they were made."""
+    start = cluster.layout.kept("job", where.schedule or "", "")
+    return _ascending(
+        cluster,
+        start,
+        lambda pair: job_of(pair, cluster.base),
+        lambda job: _fits(job, where),
+        after,
+        limit,
+    )
+
+
+def _ascending(
+    cluster: Cluster,
+    start: bytes,
+    make: Callable[[Pair], Any],
+    fits: Callable[[Any], bool],
+    after: str | None,
+    limit: int,
+) -> tuple[list[Any], str | None]:
+    """Read records in the order of their keys. The mark is the last key."""
+    found: list[Any] = []
+    begin = start if after is None else bytes.fromhex(after) + b"\0"
+    last = b""
+    while True:
+        answer = cluster.etcd.range(begin, end_of(start), limit=limit + 1)
+        for kv in answer.kvs:
+            record = make(pair_of(kv))
+            if not fits(record):
+                continue
+            if len(found) == limit:
+                return found, last.hex()
+            found.append(record)
+            last = kv.key
+        if not answer.more:
+            return found, None
+        begin = answer.kvs[-1].key + b"\0"
+
+
+def _hung(cluster: Cluster, kind: str, where: Where) -> Iterable[Pair]:
+    if where.ids is None:
+        return cluster.below(cluster.layout.kept(kind, ""))
+    pairs, _ = ranges(cluster.etcd, [cluster.layout.hung(kind, each) for each in where.ids])
+    return [pair for pair in pairs if pair is not None]

@@ -1,0 +1,316 @@
+"""The etcd store: each verb of the interface, as one read or one conditional write.
+
+What the verbs do is in `schedules`, `jobs`, `nodes`, `prune` and `reading`; this file joins them to
+the calls, the leases and the mirror. A handle reads afresh what it is asked; one that watches
+follows instead, and decides from its mirror.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from synccron.clock import Clock
+from synccron.errors import StaleTerm, StoreForeign, StoreMissing, StoreNewer
+from synccron.model.change import Change
+from synccron.model.job import (
+    Admission,
+    Candidate,
+    Claim,
+    DeadLetter,
+    Job,
+    Miss,
+    Order,
+    Output,
+    Receipt,
+    Settlement,
+    Step,
+)
+from synccron.model.lease import Counter, Node, Session, Term, Totals
+from synccron.model.plan import Due, Plan
+from synccron.model.schedule import JsonText, Revision, Schedule, Tombstone
+from synccron.model.time import Duration, Instant
+from synccron.store.base import EVERYTHING, Limits, Page, R, Where
+from synccron.store.codec import encode
+from synccron.store.etcd import jobs, nodes, prune, reading, schedules
+from synccron.store.etcd.address import address, login
+from synccron.store.etcd.client import Etcd
+from synccron.store.etcd.cluster import Cluster
+from synccron.store.etcd.draft import Draft, Make, commit, pair_of
+from synccron.store.etcd.layout import Layout, Meta, Pair, document, end_of
+from synccron.store.etcd.mirror import Horizon, Mirror
+
+SCHEMA = 1
+
+
+def open_etcd(url: str, *, create: bool, clock: Clock, timeout: Duration) -> "EtcdStore":
+    """Open the namespace that a URL names; `create` makes it if it is not there.
+
+    Raises InvalidInput, StoreMissing, StoreForeign, StoreNewer, or another StoreError where the
+    cluster cannot be used.
+    """
+    where = address(url)
+    user = login(os.environ)
+    etcd = Etcd(where, user, timeout)
+    try:
+        layout = Layout(where.prefix)
+        meta = _meta(etcd, layout, url, create=create)
+        cluster = Cluster(etcd, layout, meta, clock, Horizon())
+        return EtcdStore(cluster, Etcd(where, user, timeout), timeout, compacts=where.compacts)
+    except BaseException:
+        etcd.close()
+        raise
+
+
+class EtcdStore:
+    """A store on a cluster, shared by the nodes of many hosts; an implementation of Store."""
+
+    changes_at_once: ClassVar[int] = 30  # each compares three keys or more, of 128
+    jobs_at_once: ClassVar[int] = 60  # each is compared, and two keys
+
+    def __init__(self, cluster: Cluster, beats: Etcd, timeout: Duration, *, compacts: bool) -> None:
+        self.cluster = cluster
+        self._beats = beats
+        self._timeout = timeout
+        self.leases = nodes.Leases(cluster, beats)
+        self._past = prune.Past() if compacts else None
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close it; sessions that have not left end as if their process had died."""
+        mirror = self.cluster.mirror
+        if mirror is not None:
+            mirror.close()
+        self.leases.close()
+        self._beats.close()
+        self.cluster.etcd.close()
+        if mirror is not None:
+            mirror.join()
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Call `changed`, from any thread, whenever something may have changed."""
+        cluster = self.cluster
+        cluster.mirror = Mirror(
+            cluster.etcd, cluster.layout, cluster.base, cluster.horizon, changed, self._timeout
+        )
+
+    # Reads: each is one consistent view.
+
+    def read(
+        self, kind: type[R], where: Where = EVERYTHING, after: str | None = None, limit: int = 500
+    ) -> Page[R]:
+        """Read a page of any record."""
+        items, more = _READS[kind](self, where, after, limit)
+        return Page(tuple(items), more)
+
+    def due(self, until: Instant, overdue: Instant, limit: int) -> Sequence[Due]:
+        """Read the schedules that the leader has to look at."""
+        return reading.due_soon(self.cluster, until, overdue, limit)
+
+    def waiting(
+        self,
+        offers: frozenset[str],
+        until: Instant,
+        limit: int,
+        mine: Callable[[str, str, Instant], bool] = lambda *_: True,
+    ) -> Sequence[Candidate]:
+        """Read the jobs that may start."""
+        return jobs.waiting(self.cluster, offers, until, limit, mine)
+
+    def needs(self) -> frozenset[str]:
+        """Read what the schedules and the unsettled jobs need."""
+        with self.cluster.view() as view:
+            return view.needs()
+
+    def lost(self, limit: int) -> Sequence[Claim]:
+        """Read the claims of sessions that are gone."""
+        return jobs.lost(self.cluster, limit)
+
+    def cancelling(self, at: Session) -> Sequence[str]:
+        """Read which jobs of this session somebody asked to cancel."""
+        return jobs.cancelling(self.cluster, at)
+
+    # Writes.
+
+    def apply(self, changes: Sequence[Change]) -> bool:
+        """Write all changes, or none."""
+        return schedules.apply(self.cluster, changes, self.cluster.clock.now())
+
+    def dispatch(self, term: Term, plans: Sequence[Plan]) -> Sequence[bool]:
+        """Write each plan whole or not at all."""
+        try:
+            return schedules.dispatch(self.cluster, term, plans)
+        except StaleTerm:
+            self.leases.drop(term.session)
+            raise
+
+    def enqueue(self, order: Order, keep: Instant) -> Receipt | None:
+        """Make the job, or give the receipt of the first one of its key."""
+        return jobs.enqueue(self.cluster, order, keep)
+
+    def claim(
+        self, at: Session, admissions: Sequence[Admission], now: Instant
+    ) -> Sequence[Claim | None]:
+        """Do what each admission says."""
+        return jobs.claim(self.cluster, at, admissions, now)
+
+    def settle(self, settlements: Sequence[Settlement], now: Instant) -> Sequence[Job | None]:  # noqa: ARG002 - the records bear it
+        """Write what follows each attempt's end."""
+        written = jobs.settle(self.cluster, settlements)
+        if any(each.gone for each in settlements):
+            nodes.end_dead(self.cluster, self.leases)
+        return written
+
+    def remember(self, claim: Claim, key: str, value: JsonText) -> JsonText | None:
+        """Keep a step's result; the first stays."""
+        return jobs.remember(self.cluster, claim, key, value)
+
+    def cancel(self, job_id: str, now: Instant) -> Job | None:
+        """Ask a job to end."""
+        return jobs.cancel(self.cluster, job_id, now)
+
+    def discard(self, dead: Sequence[str]) -> int:
+        """Remove dead letters by id."""
+        keys = [self.cluster.layout.kept("dead", each) for each in dead]
+
+        def removing(key: bytes, _: int) -> Draft:
+            draft = self.cluster.draft()
+            draft.there(key)
+            draft.delete(key)
+            return draft
+
+        makes: list[Make] = [partial(removing, key) for key in keys]
+        answers = self.cluster.commit_each(self.cluster.draft(), makes)
+        return sum(each.written for each in answers)
+
+    def prune(self, term: Term, limits: Limits, after: str | None) -> str | None:
+        """Remove a bounded piece of what is older than the limits."""
+        try:
+            more = prune.prune(self.cluster, term, limits, after)
+        except StaleTerm:
+            self.leases.drop(term.session)
+            raise
+        if more is None:
+            nodes.end_dead(self.cluster, self.leases)
+            if self._past is not None:
+                self._past.compact(self.cluster)
+        return more
+
+    def tally(self, counts: Mapping[Counter, int]) -> None:
+        """Add to the counters of what no node did."""
+        nodes.tally(self.cluster, counts)
+
+    # Nodes.
+
+    def join(self, node: Node, ttl: Duration) -> Session:
+        """Register a node."""
+        return self.leases.join(node, ttl)
+
+    def renew(self, at: Session) -> None:
+        """Keep node and claims; waits for no other write."""
+        self.leases.renew(at)
+
+    def report(self, at: Session, node: Node) -> None:
+        """Replace the node's record."""
+        self.leases.report(at, node)
+
+    def leave(self, at: Session) -> None:
+        """End the session now."""
+        self.leases.leave(at)
+
+    def campaign(self, at: Session, ttl: Duration) -> Term | None:
+        """Take the lead, or keep it."""
+        return self.leases.campaign(at, ttl)
+
+    def resign(self, term: Term) -> None:
+        """Hand over at once."""
+        self.leases.resign(term)
+
+
+def _meta(etcd: Etcd, layout: Layout, url: str, *, create: bool) -> Pair:
+    """Read what the namespace is; made if it is not there, and may be."""
+    key = layout.meta()
+    answer = etcd.range(key)
+    if not answer.kvs:
+        start = layout.key("")
+        others = etcd.range(start, end_of(start), limit=1, keys_only=True)
+        if others.kvs:
+            raise StoreForeign(
+                f"the keys under {layout.root} of etcd belong to another program",
+                hint="name another prefix in the store's URL: etcd://host:2379/prefix",
+            )
+        if not create:
+            raise StoreMissing(
+                f"there is no store at {url}", hint="register a file, or start a node, to make it"
+            )
+        fresh = Meta(schema=SCHEMA, incarnation=secrets.token_hex(8))
+        draft = Draft(etcd.messages, layout.watched(""))
+        draft.absent(key)
+        draft.put(key, encode(fresh).encode())
+        commit(etcd, draft)
+        answer = etcd.range(key)
+    pair = pair_of(answer.kvs[0])
+    schema = document(pair.value).get("schema")
+    if schema != SCHEMA:
+        raise StoreNewer(
+            f"the store has layout {schema}, and this version knows {SCHEMA}",
+            hint="install a later version of synccron",
+        )
+    return pair
+
+
+_Read = Callable[[EtcdStore, Where, str | None, int], tuple[Sequence[Any], str | None]]
+
+
+def _read_due(
+    store: EtcdStore, where: Where, after: str | None, limit: int
+) -> tuple[Sequence[Due], str | None]:
+    found, more = reading.schedules(store.cluster, where, after, limit)
+    return reading.due(store.cluster, found), more
+
+
+def _read_nodes(store: EtcdStore, where: Where) -> Sequence[Node]:
+    found = nodes.nodes(store.cluster)
+    return [each for each in found if where.ids is None or each.id in where.ids]
+
+
+def _all(read: Callable[[EtcdStore, Where], Sequence[Any]]) -> _Read:
+    """Read what is few, or asked for by name, in one page."""
+    return lambda store, where, _, limit: (read(store, where)[:limit], None)
+
+
+def _paged(
+    read: Callable[[Cluster, Where, str | None, int], tuple[Sequence[Any], str | None]],
+) -> _Read:
+    return lambda store, where, after, limit: read(store.cluster, where, after, limit)
+
+
+_READS: dict[Any, _Read] = {
+    Schedule: _paged(reading.schedules),
+    Due: _read_due,
+    Job: _paged(reading.read_jobs),
+    Miss: _paged(reading.read_misses),
+    DeadLetter: _paged(reading.letters),
+    Tombstone: _all(lambda store, where: reading.tombstones(store.cluster, where)),
+    Revision: _all(lambda store, where: reading.revisions(store.cluster, where)),
+    Output: _all(lambda store, where: reading.outputs(store.cluster, where)),
+    Step: _all(lambda store, where: reading.steps(store.cluster, where)),
+    Receipt: _all(lambda store, where: reading.receipts(store.cluster, where)),
+    Node: _all(_read_nodes),
+    Term: _all(lambda store, _: [term] if (term := store.leases.current()) else []),
+    Totals: _all(lambda store, where: [reading.totals(store.cluster, where.overdue)]),
+}

@@ -1,0 +1,353 @@
+"""What is under `watched/`, in memory: made of its keys as they were at one revision, and queried.
+
+It decides nothing and reads no store; `mirror.py` keeps one up to date, a command fills one with
+what it needs.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from heapq import nsmallest
+from typing import Any, Generic, TypeVar
+
+from synccron.model.job import Job
+from synccron.model.lease import Node
+from synccron.model.schedule import Cursor, Schedule
+from synccron.model.time import Instant
+from synccron.store.codec import decode
+from synccron.store.etcd.layout import (
+    Layout,
+    Lead,
+    Pair,
+    Seat,
+    Standing,
+    document,
+    job_of,
+    last_part,
+    schedule_of,
+)
+
+ACTIVE = 8
+K = TypeVar("K", bound=tuple[Any, ...])
+
+
+class Entry:
+    """A job that waits or runs: its plain document, and its record where it is asked for."""
+
+    def __init__(self, pair: Pair, base: int) -> None:
+        self.pair = pair
+        self._base = base
+        self.document = document(pair.value)
+
+    @cached_property
+    def job(self) -> Job:
+        """Read the record."""
+        return job_of(self.pair, self._base)
+
+    @property
+    def id(self) -> str:
+        """The job's id."""
+        return str(self.document["id"])
+
+    @property
+    def run_at(self) -> Instant:
+        """When it is to start."""
+        return int(self.document["run_at"])
+
+    @property
+    def intention(self) -> bool:
+        """Whether it was written ahead, and never claimed or queued."""
+        found = self.document
+        return bool(
+            found["kind"] == "slot" and found["state"] == "scheduled" and found["revision"] is None
+        )
+
+
+class _Order(Generic[K]):
+    """Keys in order; few enough that moving them is cheaper than a tree."""
+
+    def __init__(self) -> None:
+        self._keys: list[K] = []
+
+    def add(self, key: K) -> None:
+        insort(self._keys, key)
+
+    def discard(self, key: K) -> None:
+        at = bisect_left(self._keys, key)
+        if at < len(self._keys) and self._keys[at] == key:
+            del self._keys[at]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._keys)
+
+
+@dataclass(slots=True)
+class _Line:
+    """What waits and runs of one schedule, or of the jobs that were submitted to one handler."""
+
+    waiting: dict[bytes, Entry] = field(default_factory=dict)
+    running: dict[bytes, Entry] = field(default_factory=dict)
+
+
+class View:
+    """Records by their keys, and the orders in which they are asked for."""
+
+    def __init__(self, layout: Layout, base: int) -> None:
+        self._root = layout.watched("")
+        self._base = base
+        self._mods: dict[bytes, int] = {}
+        self._standing: dict[str, tuple[Standing, int]] = {}
+        self._cursors: dict[str, Cursor] = {}
+        self._history: dict[str, Instant] = {}
+        self._due_at: dict[str, Instant] = {}
+        self._due_order: _Order[tuple[Instant, str]] = _Order()
+        self._lines: dict[str, _Line] = {}
+        self._waiting: dict[bytes, Entry] = {}
+        self._order: _Order[tuple[Instant, int, bytes]] = _Order()
+        self._retrying: dict[bytes, Entry] = {}
+        self.running: dict[bytes, Entry] = {}
+        self.seats: dict[str, tuple[Seat, int]] = {}
+        self.live: dict[str, Pair] = {}
+        self.leader: tuple[Lead, int] | None = None
+        self.busy: dict[str, int] = {}
+        self.cancels: dict[str, int] = {}
+
+    def set(self, pair: Pair) -> None:
+        """Take in a key as it was written."""
+        self._drop(pair.key)
+        kind, _, rest = pair.key[len(self._root) :].decode().partition("/")
+        match kind:
+            case "sched":
+                self._standing[rest] = (decode(Standing, pair.value.decode()), pair.mod)
+                self._place(rest)
+            case "cursor":
+                read = decode(Cursor, pair.value.decode())
+                self._cursors[rest] = replace(read, mod=pair.mod)
+                self._place(rest)
+            case "history":
+                self._history[rest] = int(pair.value)
+            case "due":
+                self._wait(rest.partition("/")[0], pair)
+            case "run":
+                entry = Entry(pair, self._base)
+                self.running[pair.key] = entry
+                self._line(rest.partition("/")[0]).running[pair.key] = entry
+            case "node":
+                self.seats[rest] = (decode(Seat, pair.value.decode()), pair.mod)
+            case "live":
+                self.live[rest] = pair
+            case "leader":
+                self.leader = (decode(Lead, pair.value.decode()), pair.create)
+            case "busy":
+                self.busy[rest] = pair.mod
+            case "cancel":
+                self.cancels[last_part(pair.key)] = int(pair.value)
+            case _:
+                pass  # of a later version: it is of no concern to this one
+        self._mods[pair.key] = pair.mod
+
+    def remove(self, key: bytes) -> None:
+        """Take note that a key is gone."""
+        self._drop(key)
+        kind, _, rest = key[len(self._root) :].decode().partition("/")
+        match kind:
+            case "sched":
+                self._standing.pop(rest, None)
+                self._place(rest)
+            case "cursor":
+                self._cursors.pop(rest, None)
+                self._place(rest)
+            case "history":
+                self._history.pop(rest, None)
+            case "node":
+                self.seats.pop(rest, None)
+            case "live":
+                self.live.pop(rest, None)
+            case "leader":
+                self.leader = None
+            case "busy":
+                self.busy.pop(rest, None)
+            case "cancel":
+                self.cancels.pop(last_part(key), None)
+            case _:
+                pass
+
+    # Questions.
+
+    def ids(self) -> list[str]:
+        """Give the ids of all schedules, in order."""
+        return sorted(each for each in self._standing if each in self._cursors)
+
+    def definition(self, schedule_id: str | None) -> tuple[Standing, int] | None:
+        """Give how a schedule stands, and the mark of that; None: it is not registered."""
+        return None if schedule_id is None else self._standing.get(schedule_id)
+
+    def schedule(self, schedule_id: str) -> Schedule | None:
+        """Give a schedule; None: it is not registered."""
+        found, cursor = self._standing.get(schedule_id), self._cursors.get(schedule_id)
+        if found is None or cursor is None:
+            return None
+        intended = [each.run_at for each in self.intentions(schedule_id)]
+        return schedule_of(
+            *found,
+            cursor,
+            history_from=self._history.get(schedule_id, 0),
+            ahead=min(intended, default=None),
+        )
+
+    def intentions(self, schedule_id: str) -> list[Entry]:
+        """Give what is written ahead of a schedule, in order of the slots."""
+        line = self._lines.get(schedule_id)
+        found = [] if line is None else [each for each in line.waiting.values() if each.intention]
+        return sorted(found, key=lambda each: each.run_at)
+
+    def due_ids(self, until: Instant, overdue: Instant, limit: int) -> list[str]:
+        """Give the schedules that the leader has to look at, the longest due first."""
+        found: dict[str, Instant] = {}
+        for at, schedule_id in self._due_order:
+            if at > until or len(found) >= limit:
+                break
+            found[schedule_id] = at
+        late: dict[str, Instant] = {}
+        for at, _, key in self._order:
+            if at >= overdue or len(late) >= limit:
+                break
+            entry = self._waiting[key]
+            schedule_id = entry.document["schedule_id"]
+            if entry.intention and schedule_id in self._standing:
+                late.setdefault(schedule_id, at)
+        for schedule_id, at in late.items():
+            found[schedule_id] = min(at, found.get(schedule_id, at))
+        return [each for _, each in sorted((at, name) for name, at in found.items())][:limit]
+
+    def waiting(self, until: Instant) -> Iterator[Entry]:
+        """Give the jobs that may start by an instant, earliest first.
+
+        Then the retries whose instant is further ahead than their delay: the clock jumped back.
+        """
+        heads: dict[str, str | None] = {}
+        for at, _, key in self._order:
+            if at > until:
+                break
+            entry = self._waiting[key]
+            if not entry.document["alone"] or entry.intention:
+                yield entry
+                continue
+            line = _line_in(key, self._root)
+            if line not in heads:
+                heads[line] = self._head(line)
+            if heads[line] == entry.id:
+                yield entry
+        for entry in list(self._retrying.values()):
+            if entry.run_at > until and entry.run_at - entry.document["retry_delay"] > until:
+                yield entry
+
+    def active(self, job: Job, line: str) -> tuple[Job, ...]:
+        """Give the other jobs of a line that are queued, run or wait for a retry.
+
+        Of each no more than the first eight: a decision asks whether there are any, and which is
+        first.
+        """
+        phases: dict[str, list[Entry]] = {}
+        for each in self._active(line):
+            if each.id != job.id:
+                phases.setdefault(each.document["state"], []).append(each)
+        found = [each for phase in phases.values() for each in nsmallest(ACTIVE, phase, key=_rank)]
+        return tuple(each.job for each in sorted(found, key=_rank))
+
+    def waits(self) -> list[Entry]:
+        """Give all jobs that wait."""
+        return list(self._waiting.values())
+
+    def waits_in(self, line: str) -> list[Entry]:
+        """Give the jobs of a line that wait."""
+        found = self._lines.get(line)
+        return [] if found is None else list(found.waiting.values())
+
+    def due_at(self, schedule_id: str) -> Instant | None:
+        """Tell when the leader has to look at a schedule; None: it is paused."""
+        return self._due_at.get(schedule_id)
+
+    def needs(self) -> frozenset[str]:
+        """Tell what schedules and unsettled jobs need."""
+        found = {standing.definition.needs for standing, _ in self._standing.values()}
+        entries = (*self._waiting.values(), *self.running.values())
+        return frozenset(found | {str(each.document["needs"]) for each in entries})
+
+    def nodes(self) -> list[Node]:
+        """Give the nodes that have not ended."""
+        return [self.seats[name][0].node for name in sorted(self.seats)]
+
+    def seated(self, session: str) -> tuple[Seat, int] | None:
+        """Find a node by its session."""
+        return next((each for each in self.seats.values() if each[0].node.session == session), None)
+
+    def mod(self, key: bytes) -> int:
+        """Tell the revision that last wrote a key; 0: it is not there."""
+        return self._mods.get(key, 0)
+
+    # How the orders are kept.
+
+    def _drop(self, key: bytes) -> None:
+        """Forget what a key of a job stood for; a key that is written anew is another."""
+        self._mods.pop(key, None)
+        entry = self._waiting.pop(key, None)
+        if entry is not None:
+            self._order.discard((entry.run_at, entry.pair.mod, key))
+            self._retrying.pop(key, None)
+            self._lines[_line_in(key, self._root)].waiting.pop(key, None)
+        elif self.running.pop(key, None) is not None:
+            self._lines[_line_in(key, self._root)].running.pop(key, None)
+        else:
+            return
+        name = _line_in(key, self._root)
+        line = self._lines[name]
+        if not line.waiting and not line.running:
+            del self._lines[name]
+
+    def _wait(self, line: str, pair: Pair) -> None:
+        entry = Entry(pair, self._base)
+        self._waiting[pair.key] = entry
+        self._line(line).waiting[pair.key] = entry
+        self._order.add((entry.run_at, pair.mod, pair.key))
+        if entry.document["retry_delay"] is not None:
+            self._retrying[pair.key] = entry
+
+    def _line(self, name: str) -> _Line:
+        return self._lines.setdefault(name, _Line())
+
+    def _place(self, schedule_id: str) -> None:
+        before = self._due_at.pop(schedule_id, None)
+        if before is not None:
+            self._due_order.discard((before, schedule_id))
+        found, cursor = self._standing.get(schedule_id), self._cursors.get(schedule_id)
+        if found is not None and cursor is not None and not found[0].paused:
+            self._due_at[schedule_id] = cursor.due_at
+            self._due_order.add((cursor.due_at, schedule_id))
+
+    def _active(self, line: str) -> list[Entry]:
+        found = self._lines.get(line)
+        if found is None:
+            return []
+        waiting = [each for each in found.waiting.values() if not each.intention]
+        return [*found.running.values(), *waiting]
+
+    def _head(self, name: str) -> str | None:
+        """Give the first of the jobs of a line that run alone and wait; None while one runs."""
+        line = self._lines[name]
+        if any(each.document["alone"] for each in line.running.values()):
+            return None
+        alone = [
+            each for each in line.waiting.values() if each.document["alone"] and not each.intention
+        ]
+        return min(alone, key=_rank).id
+
+
+def _rank(entry: Entry) -> tuple[Instant, str]:
+    return entry.run_at, entry.id
+
+
+def _line_in(key: bytes, root: bytes) -> str:
+    """Read the line out of a key of a job: `{root}due/{line}/…`."""
+    return key[len(root) :].decode().split("/", 2)[1]
