@@ -28,6 +28,7 @@ complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_su
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l lease -r -d 'How long a leader stays without renewal.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l node-lease -r -d 'How long a node keeps its jobs without renewal.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l drain -r -d 'How long running jobs may go on at the end.'
+complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l max-skew -r -d 'How far its wall clock may be off the others\'.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l no-lead -d 'Never dispatch.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l no-work -d 'Never run jobs.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l pass-env -r -d 'Jobs get these variables of the node\'s.'

@@ -132,6 +132,7 @@ def _definition(one: "Schedule") -> dict[str, object]:
         "timeout": one.timeout and f"{span(one.timeout)}, then {span(one.kill_after)} to end",
         "retry": _retry(one),
         "on lost": one.on_lost,
+        "on disconnect": one.on_disconnect,
         "env": visible(" ".join(f"{key}={value}" for key, value in one.env.items())),
         "cwd": one.cwd and visible(one.cwd),
         "user": one.user and visible(one.user),

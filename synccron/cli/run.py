@@ -47,6 +47,9 @@ def run(
     drain: Annotated[
         str, typer.Option(metavar="TIME", help="How long running jobs may go on at the end.")
     ] = "30s",
+    max_skew: Annotated[
+        str, typer.Option(metavar="TIME", help="How far its wall clock may be off the others'.")
+    ] = "30s",
     no_lead: Annotated[bool, typer.Option("--no-lead", help="Never dispatch.")] = False,
     no_work: Annotated[bool, typer.Option("--no-work", help="Never run jobs.")] = False,
     pass_env: Annotated[
@@ -86,6 +89,7 @@ def run(
         lease=_span(lease, "--lease"),
         node_lease=_span(node_lease, "--node-lease"),
         drain=_span(drain, "--drain"),
+        max_skew=_span(max_skew, "--max-skew"),
         lead=not no_lead,
         work=not no_work,
         pass_env=pass_env or (),

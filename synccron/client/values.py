@@ -70,6 +70,7 @@ class Schedule:
     kill_after: DurationLike = timedelta(seconds=10)
     retry: Retry | Mapping[str, Json] = field(default_factory=Retry)
     on_lost: str = "rerun"
+    on_disconnect: str | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
     user: str | None = None
@@ -114,6 +115,7 @@ class Schedule:
                 max_delay=_delta(made.retry.max_delay),
             ),
             on_lost=made.on_lost,
+            on_disconnect="stop" if made.stops else "continue",
             env=dict(made.env),
             cwd=made.cwd,
             user=made.user,
@@ -166,7 +168,7 @@ class Schedule:
             "kill_after_ms": _ms(self.kill_after),
             "retry": retry.to_json(),
             "on_lost": self.on_lost,
-            "on_disconnect": "continue",
+            "on_disconnect": self.on_disconnect,
             "env": dict(self.env),
             "cwd": self.cwd,
             "user": self.user,

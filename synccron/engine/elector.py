@@ -26,6 +26,7 @@ class Elector:
         lease: Duration,
         leads: bool,
         acquired: Callable[[], None],
+        fit: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -34,6 +35,7 @@ class Elector:
         self._lease = lease
         self._leads = leads
         self._acquired = acquired
+        self._fit = fit
         self._lock = threading.Lock()
         self._term: Term | None = None
 
@@ -46,14 +48,21 @@ class Elector:
 
     def seek(self) -> Duration:
         """Campaign where this node does not lead; ms until the next try."""
-        if self._leads and self._term is None:
+        if self._leads and self._term is None and self._fit():
             self._campaign()
         return self._lease // 3
 
     def keep(self) -> None:
         """Renew the lease where this node leads; called by what nothing holds up."""
-        if self._term is not None:
+        term = self._term
+        if term is None:
+            return
+        if self._fit():
             self._campaign()
+        else:
+            # Law 6: slots are decided by a clock that agrees with the others'.
+            self.lost(term, "its wall clock is off")
+            self._store.resign(term)
 
     def lost(self, term: Term, reason: str) -> None:
         """Note that a term is over (the store refused a write under it)."""

@@ -20,6 +20,7 @@ from synccron.engine.elector import Elector
 from synccron.engine.loop import LONGEST_PAUSE, Loop, StoreState
 from synccron.engine.reaper import Keeper, Reaper
 from synccron.engine.registrar import Registrar
+from synccron.engine.skew import Skew
 from synccron.engine.sweeper import Sweeper
 from synccron.engine.tally import Tally
 from synccron.engine.worker import Worker
@@ -62,6 +63,7 @@ class Node:
         lease: timedelta | str | float = 5,
         node_lease: timedelta | str | float = 15,
         drain: timedelta | str | float = 30,
+        max_skew: timedelta | str | float = 30,
         lead: bool = True,
         work: bool = True,
         pass_env: Sequence[str] = (),
@@ -78,6 +80,7 @@ class Node:
         self._lease = to_duration(lease)
         self._node_lease = to_duration(node_lease)
         self._drain = to_duration(drain)
+        self._max_skew = to_duration(max_skew)
         self._lead, self._work = lead, work
         self._pass_env = tuple(pass_env)
         self._retention = to_duration(retention)
@@ -88,6 +91,7 @@ class Node:
         listeners = [on_event] if on_event else []
         self._events = Events(self._clock.now, self._count, *listeners)
         self._bell = Bell(self._clock)
+        self._heart = Bell(self._clock)
         self._ended = Bell(self._clock)
         self._hurry = False
         self._fatal: StoreError | None = None
@@ -105,6 +109,7 @@ class Node:
             handlers.close()
             raise
         try:
+            self._handlers = handlers
             self._build(self._store, handlers)
             self._session = self._join(self._registrar.record(secrets.token_hex(16)))
             self._store.watch(self._bell.ring)
@@ -113,7 +118,6 @@ class Node:
             handlers.close()
             self._store.close()
             raise
-        self._handlers = handlers
         self._events.emit("node_joined", node=self.id, session=self._session.id)
         for loop in self._loops:
             loop.start()
@@ -189,6 +193,10 @@ class Node:
             lease=self._lease,
             leads=self._lead,
             acquired=self._took_the_lead,
+            fit=lambda: self._skew.fit,
+        )
+        self._skew = Skew(
+            store, clock, events, self.id, most=self._max_skew, changed=self._heart.ring
         )
         self._registrar = Registrar(
             store,
@@ -212,6 +220,7 @@ class Node:
             luck=self._luck,
             concurrency=self._concurrency,
             lease=self._lease,
+            fit=lambda: self._skew.fit,
         )
         reaper = Reaper(store, clock, events, self._luck)
         keeper = Keeper(
@@ -223,7 +232,7 @@ class Node:
         )
         dispatcher = Dispatcher(store, clock, self._elector, events, self._tally)
         sweeper = Sweeper(store, clock, logs, self._retention)
-        shared, self._heart = self._bell, Bell(clock)
+        shared = self._bell
         turns: list[tuple[str, Callable[[], Duration], Bell, Duration]] = [
             ("heart", self._beat, self._heart, 0),
             ("elector", self._elector.seek, shared, 0),
@@ -233,6 +242,7 @@ class Node:
             ("canceller", self._worker.watch_cancels, shared, PATIENCE),
             ("reaper", reaper.turn, shared, PATIENCE),
             ("registrar", self._registrar.turn, shared, PATIENCE),
+            ("skew", self._skew.turn, Bell(clock), 0),
             ("keeper", keeper.turn, Bell(clock), 0),
             ("sweeper", sweeper.turn, Bell(clock), 0),
         ]
@@ -271,8 +281,11 @@ class Node:
         """Renew the session and the lease; nothing else happens in this loop."""
         try:
             self._elector.keep()  # first: its lease is the shorter one
-            self._opened().renew(self._live())
+            until = self._opened().renew(self._live())
+            self._handlers.rely(until - self._node_lease // 5, until - self._node_lease // 10)
         except SessionLost:
+            # Its claims are lost: what must not run beside a new attempt ends before anything else.
+            self._handlers.rely(0, 0)
             self._session = self._join(self._registrar.record(secrets.token_hex(16)))
             self._events.emit("node_joined", "warning", node=self.id, session=self._session.id)
         return min(self._lease, self._node_lease) // 3

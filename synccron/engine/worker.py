@@ -83,6 +83,7 @@ class Worker:
         luck: Callable[[], float],
         concurrency: int,
         lease: Duration,
+        fit: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -95,6 +96,7 @@ class Worker:
         self._luck = luck
         self._concurrency = concurrency
         self._lease = lease
+        self._fit = fit
         self._lock = threading.Lock()
         self._attempts: dict[str, _Attempt] = {}
         self._ended: deque[Settlement] = deque()
@@ -199,7 +201,11 @@ class Worker:
         admissions: list[Admission] = []
         for candidate in candidates:
             place = Place(
-                node=self._session().node, full=free <= 0, others=others, lease=self._lease
+                node=self._session().node,
+                full=free <= 0,
+                others=others,
+                lease=self._lease,
+                skewed=not self._fit(),
             )
             admission = admit(candidate, now, place)
             if admission is None:
@@ -275,6 +281,7 @@ class Worker:
             user=definition.user,
             timeout=definition.timeout,
             kill_after=definition.kill_after,
+            stops=definition.stops,
             log=self._log(job.id, number),
             steps=steps,
             remember=remember,

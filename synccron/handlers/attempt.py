@@ -154,6 +154,7 @@ _WHY = {
     "timed_out": "it ran longer than its timeout",
     "cancelled": "it was cancelled",
     "given_back": "its node stopped",
+    "lost": "its node could not be sure of its claim any more",
 }
 
 

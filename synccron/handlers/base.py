@@ -19,6 +19,7 @@ class Invocation:
     Either `run` (text for /bin/sh, or an argument list) or `handler` is given. `steps` are results
     of steps that earlier attempts completed; `remember` keeps a new one (the first stays; None: the
     claim was lost) and may be called from any thread. `log` is the file for the whole output.
+    `stops`: it ends when its claim can't be relied on any more (`Handlers.rely`).
     """
 
     job_id: str
@@ -35,6 +36,7 @@ class Invocation:
     timeout: Duration | None
     kill_after: Duration
     log: str
+    stops: bool = False
     steps: Mapping[str, JsonText] = field(default_factory=dict)
     remember: Callable[[str, JsonText], JsonText | None] | None = None
 
@@ -53,6 +55,13 @@ class Handlers(Protocol):
         """Start an attempt, don't wait for it; `ended` is called once, from any thread.
 
         Never raises for what the invocation asks: that is an outcome, too.
+        """
+
+    def rely(self, term_at: int, kill_at: int) -> None:
+        """Say until when claims surely stand, in ms of the system's monotonic time.
+
+        Attempts that `stops` get TERM at the first instant and KILL at the second, unless it is
+        said anew before; also if the node itself is stopped meanwhile.
         """
 
     def close(self) -> None:

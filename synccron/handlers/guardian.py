@@ -41,6 +41,7 @@ class Guardian:
         self._by_pid: dict[int, Attempt] = {}
         self._ending: dict[int, Attempt] = {}
         self._timers: list[tuple[int, int, str]] = []
+        self._relied: list[tuple[int, str]] = []  # what happens when claims stand no more
         self._pid = os.getpid()
         # Others may pass through it to a file of theirs, whose name they are told.
         self._folder = Path(tempfile.mkdtemp(prefix="synccron-"))
@@ -84,9 +85,10 @@ class Guardian:
         return True
 
     def _idle(self) -> float | None:
-        if not self._timers:
+        wakes = [when for when, *_ in self._timers[:1]] + [when for when, _ in self._relied[:1]]
+        if not wakes:
             return None
-        return max(0, self._timers[0][0] - self._clock.monotonic()) / 1000
+        return max(0, min(wakes) - self._clock.monotonic()) / 1000
 
     # The node.
 
@@ -106,6 +108,9 @@ class Guardian:
     def _obey(self, message: wire.Message) -> None:
         if "start" in message:
             self._start(message["start"])
+            return
+        if "rely" in message:
+            self._relied = list(zip(message["rely"], ("term", "kill"), strict=True))
             return
         attempt = self._attempts.get(message["fence"])
         if attempt is None:
@@ -222,6 +227,14 @@ class Guardian:
         _signal_group(attempt.pid, signal.SIGTERM)
         self._time(attempt.job["kill_after"], attempt, "kill")
 
+    def _stop_unsure(self, what: str) -> None:
+        """End what must not run beside an attempt of another node, which may begin soon."""
+        for attempt in tuple(self._attempts.values()):
+            if attempt.job["stops"]:
+                self._stop(attempt, "lost")
+                if what == "kill" and attempt.why is not None and not attempt.ended:
+                    _signal_group(attempt.pid, signal.SIGKILL)
+
     def _time(self, after: int, attempt: Attempt, what: str) -> None:
         if len(self._timers) > 1000 + 8 * len(self._attempts):
             # Most attempts end long before their timeout, whose timer would stay till then.
@@ -231,6 +244,9 @@ class Guardian:
 
     def _ring(self) -> None:
         now = self._clock.monotonic()
+        while self._relied and self._relied[0][0] <= now:
+            _, what = self._relied.pop(0)
+            self._stop_unsure(what)
         while self._timers and self._timers[0][0] <= now:
             _, fence, what = heapq.heappop(self._timers)
             attempt = self._attempts.get(fence)

@@ -50,6 +50,7 @@ class LocalHandlers:
         self._environ = dict(os.environ if environ is None else environ)
         self._lock = threading.Lock()
         self._closed = False
+        self._relied: wire.Message | None = None
         self._guard = _Guard()
 
     def start(self, invocation: Invocation, ended: Ended) -> LocalRun:
@@ -59,9 +60,16 @@ class LocalHandlers:
             if not self._guard.alive and not self._closed:
                 self._guard.close()
                 self._guard = _Guard()
+                if self._relied is not None:
+                    self._guard.send(self._relied)
             guard = self._guard
         guard.start(invocation, ended, message)
         return LocalRun(guard, invocation.fence)
+
+    def rely(self, term_at: int, kill_at: int) -> None:
+        """Say until when claims surely stand; the guardian ends what must not outlive that."""
+        self._relied = {"rely": [term_at, kill_at]}
+        self._guard.send(self._relied)
 
     def close(self) -> None:
         """End whatever still runs, with KILL, and wait until nothing of it is left."""
@@ -88,6 +96,7 @@ class LocalHandlers:
                 "user": invocation.user,
                 "timeout": invocation.timeout,
                 "kill_after": invocation.kill_after,
+                "stops": invocation.stops,
                 "log": invocation.log,
                 "steps": dict(invocation.steps),
             }

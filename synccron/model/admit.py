@@ -21,13 +21,15 @@ class Place:
     """Where a job would start: the node, whether it has room, whether other nodes live.
 
     `lease` is the leader's, in ms: within the shorter of it and the misfire grace a node judges an
-    intention; after that the leader does.
+    intention; after that the leader does. `skewed`: its wall clock is not to be trusted, so that it
+    judges none.
     """
 
     node: str
     full: bool
     others: bool
     lease: Duration
+    skewed: bool = False
 
 
 def admit(candidate: Candidate, now: Instant, place: Place) -> Admission | None:
@@ -69,7 +71,7 @@ def _judge(
     candidate: Candidate, definition: Definition, now: Instant, place: Place
 ) -> Admission | None:
     job = candidate.job
-    if now - job.run_at > min(place.lease, definition.misfire_grace):
+    if place.skewed or now - job.run_at > min(place.lease, definition.misfire_grace):
         return None
     if definition.overlap == "skip" and candidate.active:
         table = timetable(definition.cron, definition.tz, definition.id)

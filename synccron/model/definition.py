@@ -7,7 +7,7 @@ All problems are found at once; where they stand in a file is the reader of the 
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
@@ -17,6 +17,7 @@ from synccron.model.cron import CronError, timetable
 from synccron.model.schedule import (
     BACKOFFS,
     MISFIRES,
+    ON_DISCONNECT,
     ON_LOST,
     OVERLAPS,
     Definition,
@@ -48,9 +49,7 @@ _YES_AND_NO = {
 }
 
 # Known fields of later versions: refused, never accepted and ignored.
-LATER = frozenset(
-    {"start_within", "on_disconnect", "node_labels", "owner", "limits", "notify", "max_running"}
-)
+LATER = frozenset({"start_within", "node_labels", "owner", "limits", "notify", "max_running"})
 LATER_OVERLAPS = ("queue", "replace")
 
 Path = tuple[str | int, ...]
@@ -113,7 +112,13 @@ def define(id: str, given: Mapping[str, Any]) -> tuple[Definition | None, list[P
                 problems.append(Problem((name,), str(error)))
     # What could not be read is no reason to call it missing.
     problems += _together(id, {name: values.get(name) for name in given} | values, given)
-    return (None, problems) if problems else (Definition(id=id, **values), problems)
+    return (None, problems) if problems else (_plain(Definition(id=id, **values)), problems)
+
+
+def _plain(made: Definition) -> Definition:
+    """Leave out what goes without saying: the same definition written in two ways is one."""
+    unsaid = replace(made, on_disconnect=None)
+    return unsaid if unsaid.stops == made.stops else made
 
 
 def json_text(value: Any) -> JsonText:
@@ -491,6 +496,12 @@ FIELDS = _table(
         _retry,
     ),
     Field("on_lost", _enum(*ON_LOST), "what happens to a job whose node died", _choice(*ON_LOST)),
+    Field(
+        "on_disconnect",
+        _enum(*ON_DISCONNECT),
+        "what a node does with an attempt when it can't be sure of its claim any more",
+        _choice(*ON_DISCONNECT),
+    ),
     Field("env", _TEXTS, "variables for the handler", _env),
     Field("cwd", _TEXT, "the folder that a command runs in", _folder),
     Field("user", _TEXT, "the user that a command runs as; the node must be root's", _user),

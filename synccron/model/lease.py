@@ -1,7 +1,8 @@
 """Nodes, sessions and terms: who is there, and who leads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Literal, get_args
 
 from synccron.model.time import Duration, Instant
@@ -26,8 +27,9 @@ class Node:
     """One running `synccron run`, as it registered itself.
 
     `offers` is what it can run: handlers by name, and `run` for shell commands; empty where it does
-    not work. `live` and `last_seen_at` are the store's knowledge, not the node's. `ticked_at` is
-    its last turn as leader.
+    not work. `ticked_at` is its last turn as leader. `live`, `last_seen_at` and `skew` are the
+    store's knowledge, not the node's: `skew` is how far its wall clock was ahead of the reader's
+    when its newest record came in (None: not known).
     """
 
     id: str
@@ -45,6 +47,7 @@ class Node:
     ticked_at: Instant | None = None
     last_seen_at: Instant | None = None
     live: bool = True
+    skew: Duration | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +93,12 @@ class Totals:
     counters: Mapping[str, int] = field(default_factory=dict)
     last_tick_at: Instant | None = None
     horizon: Instant | None = None
+
+
+def off_median(nodes: Sequence[Node], node: str) -> Duration:
+    """Tell how far a node's wall clock is ahead of the median of the live ones, its own included.
+
+    `nodes` are as that node reads them.
+    """
+    others = [each.skew for each in nodes if each.live and each.id != node]
+    return -round(median([0, *(skew for skew in others if skew is not None)]))

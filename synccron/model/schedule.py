@@ -16,10 +16,12 @@ Misfire = Literal["skip", "catch_up_one", "catch_up_all"]
 Overlap = Literal["allow", "skip"]
 Backoff = Literal["fixed", "exponential"]
 OnLost = Literal["rerun", "fail"]
+OnDisconnect = Literal["continue", "stop"]
 MISFIRES: tuple[str, ...] = get_args(Misfire)
 OVERLAPS: tuple[str, ...] = get_args(Overlap)
 BACKOFFS: tuple[str, ...] = get_args(Backoff)
 ON_LOST: tuple[str, ...] = get_args(OnLost)
+ON_DISCONNECT: tuple[str, ...] = get_args(OnDisconnect)
 
 SHELL = "run"  # what a node must offer for a schedule that has `run`; no handler has this name
 
@@ -39,7 +41,7 @@ class Definition:
     """What a schedule's owner wrote; equal definitions are the same revision.
 
     `run` (text for /bin/sh, or an argument list) and `handler` exclude each other. Durations are in
-    ms, `input` is canonical JSON.
+    ms, `input` is canonical JSON. `on_disconnect` None: what `overlap` makes of it (`stops`).
     """
 
     id: str
@@ -56,6 +58,7 @@ class Definition:
     kill_after: Duration = 10 * SECOND
     retry: Retry = field(default_factory=Retry)
     on_lost: OnLost = "rerun"
+    on_disconnect: OnDisconnect | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
     user: str | None = None
@@ -68,6 +71,13 @@ class Definition:
     def needs(self) -> str:
         """What a node must offer to run it: `run`, or the handler's name."""
         return SHELL if self.handler is None else self.handler
+
+    @property
+    def stops(self) -> bool:
+        """Whether an attempt ends when its node can't be sure of its claim any more."""
+        if self.on_disconnect is None:
+            return self.alone
+        return self.on_disconnect == "stop"
 
     @property
     def alone(self) -> bool:

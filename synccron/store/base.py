@@ -235,8 +235,11 @@ class Store(Protocol):
         may be alive; try again later.
         """
 
-    def renew(self, at: Session) -> None:
-        """Keep node and claims; waits for no other write. Raises SessionLost."""
+    def renew(self, at: Session) -> int:
+        """Keep node and claims; waits for no other write. Raises SessionLost.
+
+        Gives until when they surely stand, in ms of the clock's monotonic time.
+        """
 
     def report(self, at: Session, node: Node) -> None:
         """Replace the node's record (offers, counters, running). Raises SessionLost."""

@@ -52,6 +52,9 @@ class ScriptedHandlers:
         self.runs.append(ScriptedRun(invocation, ended))
         return self.runs[-1]
 
+    def rely(self, term_at: int, kill_at: int) -> None:
+        """Nothing runs."""
+
     def close(self) -> None:
         """Nothing runs."""
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from synccron.clock import Clock
 from synccron.errors import StoreError
 from synccron.model.time import Duration
 from synccron.store.etcd.client import Compacted, Etcd
@@ -45,23 +46,33 @@ class Mirror:
         etcd: Etcd,
         layout: Layout,
         base: int,
+        clock: Clock,
         horizon: Horizon,
-        changed: Callable[[], None],
         timeout: Duration,
     ) -> None:
         self._etcd = etcd
         self._layout = layout
         self._base = base
+        self._clock = clock
         self._horizon = horizon
-        self._changed = changed
+        self._listeners: tuple[Callable[[], None], ...] = ()
         self._timeout = timeout / 1000
         self._condition = threading.Condition()
         self._view = View(layout, base)
         self._reached = -1
         self._error: StoreError | None = None
+        self._skews: dict[str, Duration] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="synccron-mirror", daemon=True)
         self._thread.start()
+
+    def listen(self, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever something may have changed."""
+        self._listeners = (*self._listeners, changed)
+
+    def _changed(self) -> None:
+        for listener in self._listeners:
+            listener()
 
     def close(self) -> None:
         """Stop following; the calls of its client end the watch."""
@@ -90,6 +101,14 @@ class Mirror:
                 self._etcd.abandon()
                 raise StoreError("the watch of etcd has fallen silent")
             yield self._view
+
+    def skews(self) -> dict[str, Duration]:
+        """Tell how far the wall clock of each session was ahead of ours, in ms."""
+        with self._condition:
+            self._skews = {
+                session: skew for session, skew in self._skews.items() if session in self._view.live
+            }
+            return self._skews
 
     def _follow(self) -> None:
         revision = 0
@@ -129,6 +148,7 @@ class Mirror:
                     self._view.remove(event.kv.key)
                 else:
                     self._view.set(pair_of(event.kv))
+                    self._note_skew(event.kv.key)
                 revision = max(revision, event.kv.mod_revision)
             self._reached = max(self._reached, revision)
             fresh = self._error is not None
@@ -137,6 +157,12 @@ class Mirror:
         if events or fresh:
             self._changed()
         return revision
+
+    def _note_skew(self, key: bytes) -> None:
+        """Compare a node's wall clock with ours at the moment when its record comes in."""
+        seat = self._view.seat_at(key)
+        if seat is not None and seat.node.last_seen_at is not None:
+            self._skews[seat.node.session] = seat.node.last_seen_at - self._clock.now()
 
     def _note(self, error: StoreError | None) -> None:
         with self._condition:

@@ -101,13 +101,15 @@ class Leases:
         self._sessions[node.session] = held
         return Session(node=node.id, id=node.session, ttl=held.granted)
 
-    def renew(self, at: Session) -> None:
+    def renew(self, at: Session) -> int:
         """Keep a session; one whose lease has ended is hung on a new one, if it still stands."""
         held = self._sessions.get(at.id)
         if held is None:
             raise _lost(at)
-        if self._beats.keep_alive(held.lease, held.granted // 3):
-            return
+        sent = self._cluster.clock.monotonic()
+        seconds = self._beats.keep_alive(held.lease, held.granted // 3)
+        if seconds:
+            return sent + seconds * SECOND  # etcd counts from later
         layout = self._cluster.layout
         self._seat_of(at, held)
         fresh = self._grant(at.ttl)
@@ -117,8 +119,9 @@ class Leases:
         if not self._commit(draft):
             self._beats.revoke(fresh.lease)
             self._seat_of(at, held)
-            return
+            return sent
         held.lease, held.granted = fresh.lease, fresh.granted
+        return sent + fresh.granted
 
     def report(self, at: Session, node: Node) -> None:
         """Replace a node's record. Raises SessionLost."""
@@ -324,8 +327,12 @@ def nodes(cluster: Cluster) -> list[Node]:
         starts = [cluster.layout.watched(kind, "") for kind in ("node", "live")]
         view = cluster.read_view([(start, end_of(start)) for start in starts])
         return [replace(each, live=each.session in view.live) for each in view.nodes()]
+    skews = cluster.mirror.skews()
     with cluster.mirror.view() as view:
-        return [replace(each, live=each.session in view.live) for each in view.nodes()]
+        return [
+            replace(each, live=each.session in view.live, skew=skews.get(each.session))
+            for each in view.nodes()
+        ]
 
 
 def end_dead(cluster: Cluster, leases: Leases) -> None:

@@ -104,9 +104,16 @@ class EtcdStore:
     def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed`, from any thread, whenever something may have changed."""
         cluster = self.cluster
-        cluster.mirror = Mirror(
-            cluster.etcd, cluster.layout, cluster.base, cluster.horizon, changed, self._timeout
-        )
+        if cluster.mirror is None:
+            cluster.mirror = Mirror(
+                cluster.etcd,
+                cluster.layout,
+                cluster.base,
+                cluster.clock,
+                cluster.horizon,
+                self._timeout,
+            )
+        cluster.mirror.listen(changed)
 
     # Reads: each is one consistent view.
 
@@ -220,9 +227,9 @@ class EtcdStore:
         """Register a node."""
         return self.leases.join(node, ttl)
 
-    def renew(self, at: Session) -> None:
+    def renew(self, at: Session) -> int:
         """Keep node and claims; waits for no other write."""
-        self.leases.renew(at)
+        return self.leases.renew(at)
 
     def report(self, at: Session, node: Node) -> None:
         """Replace the node's record."""

@@ -279,6 +279,11 @@ class View:
         """Give the nodes that have not ended."""
         return [self.seats[name][0].node for name in sorted(self.seats)]
 
+    def seat_at(self, key: bytes) -> Seat | None:
+        """Find a node by the key of its record; None: the key is another's."""
+        kind, _, name = key[len(self._root) :].decode().partition("/")
+        return self.seats[name][0] if kind == "node" and name in self.seats else None
+
     def seated(self, session: str) -> tuple[Seat, int] | None:
         """Find a node by its session."""
         return next((each for each in self.seats.values() if each[0].node.session == session), None)

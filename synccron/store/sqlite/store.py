@@ -258,7 +258,7 @@ class SqliteStore:
             raise
         return Session(node=node.id, id=node.session, ttl=ttl)
 
-    def renew(self, at: Session) -> None:
+    def renew(self, at: Session) -> int:
         """Keep node and claims; touches memory alone, and waits for no write."""
         try:
             with self.readers.view() as db:
@@ -266,7 +266,9 @@ class SqliteStore:
         except SessionLost:
             self.sessions.let_go(at.id)
             raise
+        now = self._clock.monotonic()
         self.sessions.beat(at.id)
+        return now + at.ttl
 
     def report(self, at: Session, node: Node) -> None:
         """Replace the node's record."""
