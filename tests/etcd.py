@@ -130,8 +130,11 @@ class Members:
         return f"etcd://{self.endpoints}/{prefix}"
 
     def ctl(self, *words: str) -> str:
+        return self._ctl(self.endpoints, *words)
+
+    def _ctl(self, endpoints: str, *words: str) -> str:
         done = subprocess.run(
-            ["etcdctl", "--endpoints", self.endpoints, *words],
+            ["etcdctl", "--endpoints", endpoints, *words],
             env={**os.environ, "ETCDCTL_API": "3"},
             capture_output=True,
             check=True,
@@ -139,6 +142,11 @@ class Members:
             timeout=PATIENCE,
         )
         return done.stdout
+
+    def ctl_any(self, *words: str) -> str:
+        """Ask a member that runs."""
+        port = next(member.port for member in self.members if member.process is not None)
+        return self._ctl(f"127.0.0.1:{port}", *words)
 
     def leader(self) -> Member:
         """Find the member that leads the cluster itself."""

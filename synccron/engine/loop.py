@@ -26,24 +26,26 @@ class StoreState:
         self._events = events
         self.back = Bell(clock)
         self._lock = threading.Lock()
-        self.error: StoreError | None = None
+        self._failing: set[str] = set()
 
-    def failed(self, error: StoreError) -> None:
-        """Note that a call failed."""
+    def failed(self, loop: str, error: StoreError) -> None:
+        """Note that a turn of a loop failed."""
         with self._lock:
-            first, self.error = self.error is None, error
+            first = not self._failing
+            self._failing.add(loop)
         if first:
             self._events.emit("store_lost", "error", code=error.code, message=error.message)
 
-    def answered(self) -> None:
-        """Note that a call went well."""
-        if self.error is None:
+    def answered(self, loop: str) -> None:
+        """Note that a turn went well: it is back when it is so for each loop that had failed."""
+        if loop not in self._failing:
             return
         with self._lock:
-            back, self.error = self.error is not None, None
+            self._failing.discard(loop)
+            back = not self._failing
+        self.back.ring()
         if back:
             self._events.emit("store_back")
-            self.back.ring()
 
 
 class Loop:
@@ -120,7 +122,7 @@ class Loop:
             self._fatal(error)
             return LONGEST_IDLE
         except StoreError as error:
-            self._state.failed(error)
+            self._state.failed(self.name, error)
             return self._back_off()
         except SessionLost:
             self._lost()  # who keeps it finds out what is left of it
@@ -129,7 +131,7 @@ class Loop:
             self._events.emit("tick_error", "error", loop=self.name, error=repr(error))
             return self._back_off()
         self._failures = 0
-        self._state.answered()
+        self._state.answered(self.name)
         return idle
 
     def _back_off(self) -> Duration:

@@ -72,8 +72,8 @@ class _Link:
 class Etcd:
     """The calls that the store makes, each within `timeout` ms; safe to use from many threads.
 
-    `trouble` is what the last call failed with, if it did. The lock guards the link: whoever sees a
-    member fail leaves it for all.
+    `trouble` is why the last call did not reach a cluster that can decide, if it did not. The lock
+    guards the link: whoever sees a member fail leaves it for all.
     """
 
     def __init__(self, address: Address, login: Login | None, timeout: Duration) -> None:
@@ -223,8 +223,6 @@ class Etcd:
                     if renewed:
                         continue
                 if type(meant) not in (StoreError, NoQuorum):
-                    if isinstance(meant, StoreError):
-                        self.trouble = meant
                     raise meant from error
                 self._leave(link)
                 tries += 1

@@ -19,6 +19,7 @@ from synccron.store.etcd.layout import Layout, end_of
 from synccron.store.etcd.view import View
 
 _PAUSE = 0.2  # seconds between tries to watch
+_PATIENCE = 2.0  # seconds for a watch that broke to begin again, at another member
 
 
 class Horizon:
@@ -90,8 +91,11 @@ class Mirror:
         """
         with self._condition:
             following = self._condition.wait_for(
-                lambda: self._error is not None or self._reached >= self._horizon.revision,
-                self._timeout,
+                lambda: (
+                    self._etcd.trouble is not None
+                    or (self._error is None and self._reached >= self._horizon.revision)
+                ),
+                self._timeout if self._error is None else min(self._timeout, _PATIENCE),
             )
             # While calls fail, a silent watch proves nothing.
             trouble = self._error or self._etcd.trouble
