@@ -1,0 +1,286 @@
+"""The way to a cluster: addresses, credentials, certificates, members that do not answer."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from synccron.clock import Bell, SystemClock
+from synccron.errors import (
+    InvalidInput,
+    NoQuorum,
+    StoreAuth,
+    StoreError,
+    StoreForeign,
+    StoreMissing,
+    StoreNewer,
+)
+from synccron.model.order import submitted
+from synccron.store import logs_of, open_store
+from synccron.store.base import Store
+from synccron.store.etcd.address import Login, address, login
+from synccron.store.etcd.draft import MOST_OPERATIONS
+from synccron.store.etcd.layout import place_of
+from synccron.store.etcd.store import EtcdStore
+from tests.etcd import Members, needed
+
+pytestmark = pytest.mark.xdist_group("etcd")
+
+CLOCK = SystemClock()
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> str:
+    return f"etcd/{tmp_path.name}"
+
+
+@pytest.fixture
+def three() -> Iterator[Members]:
+    needed()
+    made = Members(3)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.close()
+
+
+def opened(url: str, *, create: bool = True, timeout: int = 5000) -> EtcdStore:
+    store = open_store(url, create=create, clock=CLOCK, timeout=timeout)
+    assert isinstance(store, EtcdStore)
+    return store
+
+
+def submit(store: Store, key: str = "k") -> bool:
+    receipt = store.enqueue(submitted("h", key, "null", CLOCK.now()), 0)
+    assert receipt is not None
+    return receipt.new
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("etcd://me:hunter2@host", "password"),
+        ("etcd://me@host", "password"),
+        ("etcd://", "no host"),
+        ("etcd://a,,b", "no host"),
+        ("etcd://host:no", "bad address"),
+        ("etcd://host:99999", "bad address"),
+        ("etcd://host/x#y", "fragment"),
+        ("etcd://host/x?sync=full", "unknown key"),
+        ("etcd://host?compact=often", "compact=often"),
+        ("etcd://host?ca=/etc/hosts", "need TLS"),
+        ("etcds://host?cert=/etc/hosts", "together"),
+        ("etcds://host?ca=/none/such", "/none/such"),
+    ],
+)
+def test_addresses_that_cannot_be_are_refused_and_show_no_secret(url: str, words: str) -> None:
+    with pytest.raises(InvalidInput, match=words) as caught:
+        address(url)
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_an_address_names_members_prefix_and_files() -> None:
+    read = address("etcds://a,[::1]:5,b:7/my/prefix/?ca=/etc/hosts&compact=never")
+    assert read.endpoints == (("a", 2379), ("[::1]", 5), ("b", 7))
+    assert (read.prefix, read.ca, read.compacts) == ("my/prefix", "/etc/hosts", False)
+    assert address("etcd://host").prefix == "synccron"
+
+
+def test_credentials_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("s3cret\n")
+    assert login({}) is None
+    given = {"SYNCCRON_ETCD_USER": "me", "SYNCCRON_ETCD_PASSWORD_FILE": str(file)}
+    found = login(given)
+    assert found is not None
+    assert found.password() == "s3cret"
+    file.write_text("newer")
+    assert found.password() == "newer"
+    assert "s3cret" not in repr(Login("me", "s3cret"))
+    for wrong in (
+        {"SYNCCRON_ETCD_PASSWORD": "x"},
+        {"SYNCCRON_ETCD_USER": "me"},
+        {**given, "SYNCCRON_ETCD_PASSWORD": "x"},
+    ):
+        with pytest.raises(InvalidInput):
+            login(wrong)
+    with pytest.raises(InvalidInput, match="/none/such"):
+        Login("me", None, "/none/such").password()
+
+
+def test_logs_of_a_cluster_lie_where_the_hosts_own_store_would(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert logs_of("etcd://host:1/a/b").name == "etcd-a%2Fb.logs"
+
+
+def test_a_store_is_made_where_it_may_be_and_nowhere_else(etcd: Members, prefix: str) -> None:
+    url = etcd.url(prefix)
+    with pytest.raises(StoreMissing):
+        opened(url, create=False)
+    opened(url).close()
+    opened(url, create=False).close()
+
+
+def test_keys_of_another_program_or_version_are_left_alone(etcd: Members, prefix: str) -> None:
+    etcd.ctl("put", f"{prefix}/thing", "theirs")
+    with pytest.raises(StoreForeign):
+        opened(etcd.url(prefix))
+    assert etcd.ctl("get", "--prefix", f"{prefix}/").split() == [f"{prefix}/thing", "theirs"]
+    etcd.ctl("put", f"{prefix}/two/meta", '{"schema":2,"later":true}')
+    with pytest.raises(StoreNewer, match="layout 2"):
+        opened(etcd.url(f"{prefix}/two"))
+
+
+def test_neighbours_whose_prefix_begins_the_same_are_not_seen(etcd: Members, prefix: str) -> None:
+    with opened(etcd.url(prefix)) as one, opened(etcd.url(f"{prefix}2")) as two:
+        assert submit(one)
+        assert submit(two)
+        assert not submit(one)
+
+
+def test_a_cluster_that_is_not_there_is_said_in_time() -> None:
+    begun = CLOCK.monotonic()
+    with pytest.raises(StoreError, match="cannot be reached") as caught:
+        opened("etcd://127.0.0.1:1", timeout=300)
+    assert caught.value.code == "store_unreachable"
+    assert CLOCK.monotonic() - begun < 30_000
+
+
+def test_a_member_that_hangs_or_dies_is_left_in_mid_call(three: Members) -> None:
+    with opened(three.url()) as store:
+        bell = Bell(CLOCK)
+        store.watch(bell.ring)
+        assert submit(store, "before")
+        for number, (how, back) in enumerate(
+            [(signal.SIGSTOP, signal.SIGCONT), (signal.SIGKILL, None)]
+        ):
+            link = store.cluster.etcd._link
+            assert link is not None
+            member = three.members[link.at]
+            member.signal(how)
+            assert submit(store, f"now {number}"), "its own write was taken for another's"
+            with store.cluster.view() as view:
+                assert len(view.waits()) == 2 + number
+            if back is not None:
+                member.signal(back)
+
+
+def test_members_without_a_majority_have_no_quorum(three: Members) -> None:
+    with opened(three.url(), timeout=1500) as store:
+        for member in three.members[:2]:
+            member.kill()
+        with pytest.raises(NoQuorum) as caught:
+            submit(store)
+        assert caught.value.code == "no_quorum"
+
+
+def test_tls_with_certificates_of_both_sides(tmp_path: Path) -> None:
+    needed()
+    certificates(tmp_path)
+    files = {name: str(tmp_path / name) for name in ("ca.pem", "server.pem", "server.key")}
+    options = (
+        *("--cert-file", files["server.pem"], "--key-file", files["server.key"]),
+        *("--trusted-ca-file", files["ca.pem"], "--client-cert-auth"),
+    )
+    members = Members(1, options, checked=False)
+    try:
+        members.start()
+        place = f"etcds://127.0.0.1:{members.members[0].port}/tls?ca={tmp_path}/ca.pem"
+        whole = f"{place}&cert={tmp_path}/client.pem&key={tmp_path}/client.key"
+        with opened(whole, timeout=30_000) as store:
+            assert submit(store)
+        with pytest.raises(StoreError, match="cannot be reached"):
+            opened(place, timeout=1000)
+        with pytest.raises(StoreError, match="cannot be reached"):
+            opened(f"etcd://127.0.0.1:{members.members[0].port}/tls", timeout=1000)
+    finally:
+        members.close()
+
+
+def test_a_password_that_changes_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed()
+    members = Members(1)
+    file = tmp_path / "password"
+    file.write_text("first")
+    try:
+        members.start()
+        members.ctl("user", "add", "root:first")
+        members.ctl("user", "grant-role", "root", "root")
+        members.ctl("auth", "enable")
+        with pytest.raises(StoreAuth):
+            opened(members.url())
+        monkeypatch.setenv("SYNCCRON_ETCD_USER", "root")
+        monkeypatch.setenv("SYNCCRON_ETCD_PASSWORD_FILE", str(file))
+        with opened(members.url()) as store:
+            assert submit(store, "1")
+            subprocess.run(
+                [
+                    "etcdctl",
+                    "--endpoints",
+                    members.endpoints,
+                    "--user",
+                    "root:first",
+                    "user",
+                    "passwd",
+                    "root",
+                    "--interactive=false",
+                ],
+                input="second\n",
+                text=True,
+                check=True,
+                capture_output=True,
+            )
+            file.write_text("second")
+            assert submit(store, "2")
+            file.write_text("wrong")
+            with pytest.raises(StoreAuth) as caught:
+                opened(members.url())
+            assert "wrong" not in str(caught.value)
+    finally:
+        members.close()
+
+
+def test_more_writes_than_one_request_takes_are_several(etcd: Members, prefix: str) -> None:
+    with opened(etcd.url(prefix)) as store:
+        letters = [f"{n:03}" for n in range(2 * MOST_OPERATIONS + 1)]
+        for each in letters[::2]:
+            draft = store.cluster.draft()
+            draft.put(store.cluster.layout.kept("dead", each), b"{}")
+            store.cluster.commit(draft)
+        assert store.discard(letters) == len(letters[::2])
+
+
+@pytest.mark.parametrize(
+    ("job_id", "place"),
+    [
+        ("job:20261124T070000Z", ("job", 1_795_503_600_000)),
+        ("manual:20261124T070000Z", ("manual", 1_795_503_600_000)),
+        ("manual:job:20261124T070000Z", None),
+        ("submit:h:k", None),
+        ("job:2026", None),
+    ],
+)
+def test_a_slots_job_says_in_its_id_where_it_is(job_id: str, place: tuple[str, int] | None) -> None:
+    assert place_of(job_id) == place
+
+
+def certificates(folder: Path) -> None:
+    """Make an authority, and certificates of a server and a client."""
+
+    def openssl(*words: str) -> None:
+        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
+
+    new = ("req", "-newkey", "rsa:2048", "-nodes")
+    authority = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names")
+    openssl(*new, "-x509", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    for name in ("server", "client"):
+        openssl(*new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        openssl("x509", "-req", "-in", f"{name}.csr", *authority, "-out", f"{name}.pem")
