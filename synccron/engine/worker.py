@@ -13,14 +13,16 @@ from synccron.clock import Bell, Clock
 from synccron.engine.tally import Tally
 from synccron.events import Events
 from synccron.handlers.base import Handlers, Invocation, Run
-from synccron.model.admit import Place, admit, held_until
-from synccron.model.job import Admission, Candidate, Claim, Ending, Outcome, Settlement, Step
+from synccron.model.admit import Place, admit, comes_to
+from synccron.model.job import Admission, Candidate, Claim, Ending, Job, Outcome, Settlement, Step
 from synccron.model.lease import Node, Session
 from synccron.model.schedule import JsonText
 from synccron.model.settle import settle
 from synccron.model.time import SECOND, Duration, Instant, format_instant
 from synccron.store.base import Store, Where
 
+AT_ONCE = 4  # jobs of other nodes that it takes over at once
+PACE: Duration = 50  # and how often it does, in ms
 SPARE = 32  # candidates looked at beyond the free places: some wait for others
 LOOK: Duration = 500  # how often it looks who else is there, in ms
 FULL_PAUSE: Duration = 100  # how often a full node looks for what it has to queue, in ms
@@ -35,9 +37,9 @@ class _Attempt:
 
 
 class Share:
-    """Which jobs are this node's to take now; the others' it leaves to them for a moment.
+    """Which jobs are this node's to take first, and which of the others' it may take by now.
 
-    `next` is when it may take the next of those that it has left.
+    `late`: there are such; `next` is when its turn comes for one that it leaves to others now.
     """
 
     def __init__(self, node: str, others: Sequence[Node], now: Instant) -> None:
@@ -45,19 +47,30 @@ class Share:
         self._nodes = {each.id: each.offers for each in others if each.live}
         self._offering: dict[str, list[str]] = {}
         self._now = now
+        self.late = False
         self.next: Instant | None = None
 
-    def mine(self, job_id: str, needs: str, run_at: Instant) -> bool:
-        """Tell whether this node may take a job now, or first of all when its time comes."""
+    def first(self, job_id: str, needs: str, run_at: Instant) -> bool:
+        """Tell whether a job is this node's before any other's."""
+        at = self._at(job_id, needs, run_at)
+        if at == run_at:
+            return True
+        if at <= self._now:
+            self.late = True
+        else:
+            self.next = at if self.next is None else min(at, self.next)
+        return False
+
+    def left(self, job_id: str, needs: str, run_at: Instant) -> bool:
+        """Tell whether this node may take a job that those before it have left."""
+        return run_at < self._at(job_id, needs, run_at) <= self._now
+
+    def _at(self, job_id: str, needs: str, run_at: Instant) -> Instant:
         nodes = self._offering.get(needs)
         if nodes is None:
             nodes = [name for name, offers in self._nodes.items() if needs in offers]
             self._offering[needs] = nodes
-        at = held_until(job_id, run_at, nodes, self._node)
-        if at == run_at or at <= self._now:
-            return True
-        self.next = at if self.next is None else min(at, self.next)
-        return False
+        return comes_to(job_id, run_at, nodes, self._node, self._now)
 
 
 class Worker:
@@ -103,6 +116,7 @@ class Worker:
         self._unsure: tuple[Sequence[Admission], Instant] | None = None
         self._others: Sequence[Node] = ()
         self._looked_at: int | None = None
+        self._helped_at = 0
         self._claiming = True
         self._giving_back = False
         self.ended = Bell(clock)  # rings when an attempt has ended
@@ -128,16 +142,31 @@ class Worker:
         self._look()
         free = self._concurrency - len(self._attempts)
         share = Share(self._session().node, self._others, now)
-        candidates = self._store.waiting(self._offers(), now + SECOND, free + SPARE, share.mine)
-        admissions = self._admit(candidates, now, free)
-        if admissions:
-            self._claim(admissions, now)
+        candidates = self._store.waiting(self._offers(), now + SECOND, free + SPARE, share.first)
+        admissions = self._take(candidates, now, free)
+        free = self._concurrency - len(self._attempts)
+        if share.late and free > 0:
+            share.next = self._help(share, now, free)
         if free <= 0:
             return FULL_PAUSE
         later = [each.job.run_at for each in candidates if each.job.run_at > now]
         waiting = len(candidates) - len(admissions) - len(later)
         later += [] if share.next is None else [share.next]
         return max(0, min([*later, now + (FULL_PAUSE if waiting else SECOND)]) - self._clock.now())
+
+    def _help(self, share: Share, now: Instant, free: int) -> Instant:
+        """Take a few of the jobs that others have left; when to do so again.
+
+        A few at a time and looked at twice, as those others may be taking them just now.
+        """
+        moment = self._clock.monotonic()
+        if moment - self._helped_at >= PACE:
+            self._helped_at = moment
+            left = self._store.waiting(self._offers(), now, min(free, AT_ONCE), share.left)
+            ids = [each.job.id for each in left]
+            mods = {job.id: job.mod for job in self._store.read(Job, Where(ids=ids)).items}
+            self._take([each for each in left if mods.get(each.job.id) == each.job.mod], now, free)
+        return now + PACE
 
     def watch_cancels(self) -> Duration:
         """End the attempts that somebody asked to cancel; ms until the next look."""
@@ -194,6 +223,15 @@ class Worker:
         now = self._clock.monotonic()
         if self._looked_at is None or now - self._looked_at >= LOOK:
             self._others, self._looked_at = self._store.read(Node, limit=1000).items, now
+
+    def _take(
+        self, candidates: Sequence[Candidate], now: Instant, free: int
+    ) -> Sequence[Admission]:
+        """Do with candidates what is to be done now."""
+        admissions = self._admit(candidates, now, free)
+        if admissions:
+            self._claim(admissions, now)
+        return admissions
 
     def _admit(self, candidates: Sequence[Candidate], now: Instant, free: int) -> list[Admission]:
         mine = self._session().id

@@ -50,17 +50,23 @@ def admit(candidate: Candidate, now: Instant, place: Place) -> Admission | None:
     return Admission(candidate=candidate)
 
 
-def held_until(job_id: str, run_at: Instant, nodes: Sequence[str], node: str) -> Instant:
-    """Tell when a node may take a job: at once if it is the job's first, or later.
+def comes_to(
+    job_id: str, run_at: Instant, nodes: Sequence[str], node: str, now: Instant
+) -> Instant:
+    """Tell from when a node may take a job: at once if it is the job's first; not after now: now.
 
-    So that nodes which wake at one instant do not all try for the same jobs, and a job whose first
-    node is full or stopped is not held up for long. The order of the nodes is another for each
-    job, and changes little when one comes or goes (highest random weight:
+    The others follow in an order of their own for each job, for a fifth of a second each, round
+    and round. So nodes that wake at one instant do not all try for the same jobs, and a job whose
+    first node is full or stopped is not held up for long. The order changes little when a node
+    comes or goes (highest random weight:
     https://www.microsoft.com/en-us/research/wp-content/uploads/2017/02/HRW98.pdf).
     """
     mine = _weight(job_id, node)
-    before = sum(_weight(job_id, other) > mine for other in nodes)
-    return run_at + ELSEWHERE * min(before, 2)
+    rank = sum(_weight(job_id, other) > mine for other in nodes)
+    if rank == 0:
+        return run_at
+    passed = max(0, now - run_at) // ELSEWHERE
+    return run_at + ELSEWHERE * (passed + (rank - passed) % (max(rank, len(nodes) - 1) + 1))
 
 
 def _weight(job_id: str, node: str) -> tuple[int, str]:

@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
-from synccron.model.admit import Place, admit
+from hypothesis import given
+from hypothesis import strategies as st
+
+from synccron.model.admit import ELSEWHERE, Place, admit, comes_to
 from synccron.model.job import Admission
 from synccron.model.time import SECOND
 from tests.make import NOW, attempt, candidate, job, schedule
@@ -89,3 +92,44 @@ def test_a_job_whose_schedule_is_gone_is_cancelled() -> None:
     assert admission is not None
     assert admission.job is not None
     assert (admission.job.state, admission.job.error) == ("cancelled", "unregistered")
+
+
+NODES = [f"n{n}" for n in range(5)]
+
+
+def test_a_job_has_one_first_node_and_then_each_other_one_in_turn():
+    now = NOW
+    firsts = {
+        job: [node for node in NODES if comes_to(job, now, NODES, node, now) == now]
+        for job in map(str, range(200))
+    }
+    assert all(len(first) == 1 for first in firsts.values())
+    shares = [sum(first == [node] for first in firsts.values()) for node in NODES]
+    assert min(shares) > 20
+    (first,) = firsts["7"]
+    seen = []
+    for slot in range(1, 11):
+        later = now + slot * ELSEWHERE + 1
+        able = [node for node in NODES if comes_to("7", now, NODES, node, later) <= later]
+        assert first in able
+        assert len(able) <= 2
+        seen += [node for node in able if node != first]
+    assert set(seen) == set(NODES) - {first}
+
+
+@given(st.integers(0, 5000), st.integers(0, 9))
+def test_a_turn_that_has_not_come_is_the_next_one(late, which):
+    node = f"n{which}"
+    at = comes_to("job", NOW, NODES, node, NOW + late)
+    assert at == NOW or at > NOW + late - ELSEWHERE
+    assert comes_to("job", NOW, NODES, node, max(at, NOW + late)) <= max(at, NOW + late)
+
+
+def test_who_comes_or_goes_changes_the_first_node_of_few_jobs():
+    jobs = list(map(str, range(300)))
+
+    def first(job, nodes):
+        return next(node for node in nodes if comes_to(job, NOW, nodes, node, NOW) == NOW)
+
+    moved = sum(first(job, NODES) != first(job, [*NODES, "n5"]) for job in jobs)
+    assert 20 < moved < 90

@@ -159,6 +159,21 @@ def ranges(etcd: Etcd, keys: Sequence[bytes], revision: int = 0) -> tuple[list[P
     return found, revision
 
 
+def keys_between(etcd: Etcd, wanted: Sequence[tuple[bytes, bytes]]) -> list[list[bytes]]:
+    """Read the names of the keys in some ranges."""
+    found: list[list[bytes]] = []
+    for n in range(0, len(wanted), MOST_OPERATIONS):
+        asked = [
+            etcd.messages.RequestOp(
+                request_range=etcd.messages.RangeRequest(key=start, range_end=end, keys_only=True)
+            )
+            for start, end in wanted[n : n + MOST_OPERATIONS]
+        ]
+        answer = etcd.txn([], asked, [])
+        found += [[kv.key for kv in each.response_range.kvs] for each in answer.responses]
+    return found
+
+
 def pair_of(kv: Any) -> Pair:
     """Make a pair of an answer's key and value."""
     return Pair(kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.lease)

@@ -11,18 +11,19 @@ from synccron.model.job import DeadLetter, Job, Miss, Output, Receipt, Step
 from synccron.model.lease import Totals
 from synccron.model.plan import Due
 from synccron.model.schedule import Revision, Schedule, Tombstone
-from synccron.model.time import Instant, parse_slot_name
+from synccron.model.time import Instant
 from synccron.store.base import Where
 from synccron.store.codec import decode
 from synccron.store.etcd import jobs
 from synccron.store.etcd.cluster import Cluster
-from synccron.store.etcd.draft import pair_of, ranges
+from synccron.store.etcd.draft import keys_between, pair_of, ranges
 from synccron.store.etcd.layout import (
     Pair,
     end_of,
     job_of,
     last_part,
     newest_first,
+    place_of,
 )
 from synccron.store.etcd.nodes import sums_of
 from synccron.store.etcd.view import View
@@ -277,31 +278,34 @@ def _taken(
     There are none where the last slot that was dispatched is before the cursor; the others, whose
     cursor was taken back or that are new, are looked up.
     """
-    layout, found = cluster.layout, {}
+    found: dict[str, frozenset[Instant]] = {}
+    unknown: list[Schedule] = []
     for each in schedules:
-        cursor = each.cursor
+        cursor, known = each.cursor, cluster.taken.get(each.id)
         if cursor.last_slot is not None and cursor.last_slot < cursor.next:
             continue
-        known = cluster.taken.get(each.id)
         if known is not None and known[0] == cursor.mod:
             found[each.id] = known[1]
-            continue
-        start = layout.kept("job", each.id, "")
-        end = layout.kept("job", each.id, newest_first(cursor.next - 1))
-        keys = [
-            kv.key for answer in cluster.etcd.pages(start, end, keys_only=True) for kv in answer.kvs
-        ]
+        else:
+            unknown.append(each)
+    layout = cluster.layout
+    wanted = [
+        (layout.kept("job", each.id, ""), layout.kept("job", each.id, _before(each)))
+        for each in unknown
+    ]
+    for each, keys in zip(unknown, keys_between(cluster.etcd, wanted), strict=True):
         ahead = {job.id for job in intentions[each.id]}
-        slots = {
-            slot
-            for key in keys
-            if (job_id := last_part(key)) not in ahead
-            and (slot := parse_slot_name(job_id.rpartition(":")[2])) is not None
-            and job_id.startswith(f"{each.id}:")
-        }
+        ids = (last_part(key) for key in keys)
+        places = [place_of(job_id) for job_id in ids if job_id not in ahead]
+        slots = {place[1] for place in places if place is not None and place[0] == each.id}
         found[each.id] = frozenset(slots)
-        cluster.taken[each.id] = cursor.mod, found[each.id]
+        cluster.taken[each.id] = each.cursor.mod, found[each.id]
     return found
+
+
+def _before(schedule: Schedule) -> str:
+    """Name the part of a key that ends the slots from a cursor on."""
+    return newest_first(schedule.cursor.next - 1)
 
 
 def _standing(cluster: Cluster, wanted: Sequence[str] | None) -> AbstractContextManager[View]:

@@ -1,0 +1,306 @@
+"""Measure the store on etcd against plain etcd in the same run, and write docs/performance-etcd.md.
+
+`make bench` runs it (some minutes; it needs etcd). The limit of a figure is what transactions of
+the same size do from one client on the same members at that time.
+"""
+
+import argparse
+import os
+import platform
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from synccron.client import Client, Schedule
+from synccron.clock import SystemClock
+from synccron.model.change import register
+from synccron.model.job import Admission, Claim, Outcome
+from synccron.model.lease import Node, Session
+from synccron.model.plan import plan
+from synccron.model.settle import settle
+from synccron.store import open_store
+from synccron.store.etcd.store import EtcdStore
+from tests.etcd import Members
+from tests.make import definition
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance-etcd.md"
+CLOCK = SystemClock()
+OFFERED = frozenset({"run"})
+
+
+def plain_operations(store: EtcdStore, count: int) -> float:
+    """Puts of 400 bytes a second, 120 in a transaction, one client."""
+    cluster, value = store.cluster, b"x" * 400
+    start = time.perf_counter()
+    for n in range(0, count, 120):
+        draft = cluster.draft()
+        for each in range(120):
+            draft.put(f"{cluster.layout.root}kept/plain/{n + each}".encode(), value)
+        cluster.commit(draft)
+    return count / (time.perf_counter() - start)
+
+
+def verbs(url: str, count: int) -> dict[str, float]:
+    """Slots dispatched, jobs claimed and jobs settled a second, all due at once, one handle."""
+    with open_store(url, create=True, clock=CLOCK, timeout=30_000) as store:
+        assert isinstance(store, EtcdStore)
+        store.watch(lambda: None)
+        now = CLOCK.now()
+        for n in range(0, count, store.changes_at_once):
+            # Registered a minute ago: one slot of each is due.
+            changes = [
+                register(None, definition(id=f"s{each}"), now - 61_000, "bench", "t")
+                for each in range(n, min(n + store.changes_at_once, count))
+            ]
+            assert store.apply([each for each in changes if each is not None])
+        at = joined(store)
+        term = store.campaign(at, 60_000)
+        assert term is not None
+        rates: dict[str, float] = {"plain": plain_operations(store, 12_000)}
+        start, slots = time.perf_counter(), 0
+        while due := store.due(CLOCK.now(), 0, 500):
+            made = [plan(each, CLOCK.now(), term, OFFERED) for each in due]
+            plans = [each for each in made if each is not None]
+            assert all(store.dispatch(term, plans))
+            slots += sum(len(each.jobs) for each in plans)
+        rates["dispatched"] = slots / (time.perf_counter() - start)
+        claims: list[Claim] = []
+        start = time.perf_counter()
+        while found := store.waiting(OFFERED, CLOCK.now(), 120):
+            admissions = [Admission(candidate=each) for each in found]
+            won = store.claim(at, admissions, CLOCK.now())
+            claims += [each for each in won if each is not None]
+        rates["claimed"] = len(claims) / (time.perf_counter() - start)
+        start = time.perf_counter()
+        for n in range(0, len(claims), 120):
+            ended = [
+                settle(each, Outcome(ending="completed", tail=b"x" * 100), CLOCK.now(), 0.5)
+                for each in claims[n : n + 120]
+            ]
+            assert all(store.settle(ended, CLOCK.now()))
+        rates["settled"] = len(claims) / (time.perf_counter() - start)
+        assert len(claims) == slots == count
+        return rates
+
+
+def joined(store: EtcdStore) -> Session:
+    record = Node(
+        id="bench",
+        session="bench",
+        host="h",
+        pid=1,
+        version="1",
+        started_at=0,
+        tzdata="t",
+        concurrency=1,
+        offers=OFFERED,
+    )
+    return store.join(record, 60_000)
+
+
+@contextmanager
+def nodes(
+    url: str, count: int, folder: Path, *options: str
+) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Real nodes, in processes of their own."""
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for n in range(count):
+            with (folder / f"n{n}.log").open("ab") as log:
+                running[f"n{n}"] = subprocess.Popen(
+                    [sys.executable, "-m", "synccron", "run", "--store", url, "--id", f"n{n}",
+                     "--log", "json", *options],
+                    stderr=log,
+                    env={**os.environ, "XDG_STATE_HOME": str(folder)},
+                )  # fmt: skip
+        yield running
+    finally:
+        for each in running.values():
+            each.send_signal(signal.SIGTERM)
+        for each in running.values():
+            each.wait(60)
+
+
+def until(seen: object) -> None:
+    while not seen():  # type: ignore[operator]
+        threading.Event().wait(0.005)
+
+
+def lateness(url: str, folder: Path, count: int, schedules: int, seconds: int) -> list[float]:
+    """Lateness in ms of every-second schedules on some nodes; each slot has one job."""
+    with Client(url, create=True) as client:
+        client.register(
+            *(
+                Schedule(id=f"tick-{n}", cron="* * * * * *", run=["/bin/true"])
+                for n in range(schedules)
+            )
+        )
+        with nodes(url, count, folder, "--concurrency", "100"):
+            until(lambda: len([each for each in client.nodes() if each.handlers]) == count)
+            until(lambda: client.jobs(states=["completed"], limit=1))
+            threading.Event().wait(3)
+            since = datetime.now(UTC)
+            threading.Event().wait(seconds)
+            client.pause(*(each.id for each in client.list()))
+            until(lambda: not client.jobs(states=["queued", "running"], limit=1))
+        jobs = [
+            job
+            for n in range(schedules)
+            for job in client.jobs(schedule=f"tick-{n}", limit=1000)
+            if job.slot is not None and job.slot >= since and job.lateness is not None
+        ]
+        assert len({(job.schedule_id, job.slot) for job in jobs}) == len(jobs)
+        return [job.lateness.total_seconds() * 1000 for job in jobs if job.lateness is not None]
+
+
+def failover(url: str, folder: Path, lease: str, rounds: int) -> list[float]:
+    """Seconds from the kill -9 of the leader to the next dispatch by another."""
+    took = []
+    with Client(url, create=True) as client:
+        client.register(Schedule(id="tick", cron="* * * * * *", run="true"))
+        with nodes(url, 2, folder, "--lease", lease) as running:
+            for _ in range(rounds):
+                until(lambda: client.status().leader in running and len(client.nodes()) == 2)
+                leader, before = client.status().leader, client.get("tick").cursor_at
+                assert leader is not None
+                until(lambda seen=before: client.get("tick").cursor_at != seen)
+                seen = client.get("tick").cursor_at
+                killed = time.perf_counter()
+                running[leader].kill()
+                running[leader].wait()
+                until(lambda seen=seen: client.get("tick").cursor_at != seen)
+                took.append(time.perf_counter() - killed)
+                with (folder / f"{leader}.log").open("ab") as log:
+                    running[leader] = subprocess.Popen(running[leader].args, stderr=log)
+    return took
+
+
+def trigger_to_start(url: str, folder: Path, count: int) -> list[float]:
+    """Milliseconds from the call of a trigger to the start of its attempt, as claimed."""
+    took = []
+    with Client(url, create=True) as client:
+        client.register(Schedule(id="by-hand", cron="0 0 1 1 *", run="true"))
+        with nodes(url, 2, folder):
+            until(lambda: len([each for each in client.nodes() if each.handlers]) == 2)
+            for _ in range(count):
+                called = time.time()
+                job = client.wait(client.trigger("by-hand").id, timeout=60)
+                assert job.started_at is not None
+                took.append((job.started_at.timestamp() - called) * 1000)
+    return took
+
+
+def spread(values: Sequence[float]) -> str:
+    ordered = sorted(values)
+    p99 = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
+    return f"{statistics.median(ordered):,.4g} | {p99:,.4g} | {ordered[-1]:,.4g} | {len(ordered):,}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small amounts, to see that it runs")
+    quick = parser.parse_args().quick
+    slots, rounds, seconds = (300, 1, 5) if quick else (5000, 3, 60)
+    rows, folder = [], Path(tempfile.mkdtemp(prefix="synccron-bench-"))
+    for count in (1, 3):
+        members = Members(count)
+        try:
+            members.start()
+            found = [verbs(members.url(f"verbs/{n}"), slots) for n in range(rounds)]
+        finally:
+            members.close()
+        plain = statistics.median(each["plain"] for each in found)
+        for name, operations in (("dispatched", 3), ("claimed", 3), ("settled", 3)):
+            rate = statistics.median(each[name] for each in found)
+            rows.append(
+                f"| {count} | {name} | {rate:,.0f} /s | {operations} | {plain:,.0f} /s |"
+                f" {rate * operations / plain:.2f} |"
+            )
+    members = Members(1)
+    try:
+        members.start()
+        shapes = [(3, 20)] if quick else [(1, 100), (3, 200), (10, 200)]
+        late = [
+            f"| {count} nodes, {many} schedules | "
+            + spread(lateness(members.url(f"late/{count}"), folder, count, many, seconds))
+            + " |"
+            for count, many in shapes
+        ]
+        over = [
+            f"| {lease} | "
+            + spread(failover(members.url(f"over/{lease}"), folder, lease, rounds))
+            + " |"
+            for lease in (("2s",) if quick else ("2s", "5s"))
+        ]
+        begun = spread(trigger_to_start(members.url("trigger"), folder, 20 if quick else 200))
+    finally:
+        members.close()
+    page = TEMPLATE.format(
+        cores=os.cpu_count(),
+        python=platform.python_version(),
+        date=datetime.now(UTC).date(),
+        slots=f"{slots:,}",
+        seconds=seconds,
+        rows="\n".join(rows),
+        late="\n".join(late),
+        over="\n".join(over),
+        begun=begun,
+    )
+    print(page)
+    if not quick:
+        PAGE.write_text(page)
+
+
+TEMPLATE = """# Performance on etcd
+
+Written by `make bench` on {cores} cores, Python {python}, etcd 3.4 with its data in memory,
+on {date}. Members, nodes and this client share the cores: trust ratios more than numbers.
+
+## Throughput
+
+{slots} slots due at once, one handle, in batches; the limit is plain puts of 400 bytes, 120 in a
+transaction, from the same client on the same members in the same run. The ratio counts operations
+(what is dispatched writes job, due and cursor; a claim deletes due and writes run and job; a
+settlement writes job and output and deletes run).
+
+| members | what | rate | operations | limit, operations | ratio |
+|---|---|---|---|---|---|
+{rows}
+
+## Lateness
+
+Every-second schedules for {seconds} s, ms from the slot to the claim as recorded; each slot had
+exactly one job.
+
+| | p50 | p99 | worst | jobs |
+|---|---|---|---|---|
+{late}
+
+## The leader is killed
+
+Seconds from `kill -9` of the leader to the next dispatch. etcd ends a lease after its whole time,
+which begins with the last renewal (a third of it apart); the rest is ours and the next slot's.
+
+| `--lease` | p50 | p99 | worst | times |
+|---|---|---|---|---|
+{over}
+
+## A trigger
+
+Milliseconds from the call to the start of the attempt on one of two nodes, from another process.
+
+| p50 | p99 | worst | times |
+|---|---|---|---|
+| {begun} |
+"""
+
+if __name__ == "__main__":
+    main()
