@@ -45,8 +45,9 @@ format: $(STAMP)  ## format the code
 completions: $(STAMP)  ## write completions/ anew
 	$(BIN)/python -m synccron.cli.completion completions
 
-bench: $(STAMP)  ## measure, and write docs/performance.md
+bench: $(STAMP) $(ETCD)  ## measure, and write docs/performance.md and docs/performance-etcd.md
 	$(BIN)/python benchmarks/run.py
+	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" PYTHONPATH=. $(BIN)/python benchmarks/cluster.py
 
 lock:  ## renew requirements-dev.lock with the newest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)

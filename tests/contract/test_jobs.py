@@ -118,6 +118,17 @@ def test_law_5_a_job_is_claimed_once(world):
     assert world.store.claim(second, admission, world.clock.now()) == [None]
 
 
+def test_a_claim_whose_answer_was_lost_is_given_again_to_who_made_it(world):
+    world.submit()
+    first, second = world.join("n1"), world.join("n2")
+    admission = [Admission(candidate=each) for each in world.waiting()]
+    (claim,) = world.store.claim(first, admission, world.clock.now())
+    assert world.store.claim(first, admission, world.clock.now()) == [claim]
+    assert world.store.claim(second, admission, world.clock.now()) == [None]
+    world.settle(claim)
+    assert world.store.claim(first, admission, world.clock.now()) == [None]
+
+
 def test_law_5_tokens_grow_over_all_attempts_of_the_store(world):
     at = world.join()
     fences = []

@@ -338,10 +338,14 @@ def test_tokens_expire(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for words in (
             ("user", "add", "root:s3cret"),
             ("user", "grant-role", "root", "root"),
+            ("user", "add", "jobs:s3cret"),
+            ("role", "add", "synccron"),
+            ("role", "grant-permission", "synccron", "readwrite", "synccron/", "--prefix=true"),
+            ("user", "grant-role", "jobs", "synccron"),
             ("auth", "enable"),
         ):
             members.ctl(*words)
-        monkeypatch.setenv("SYNCCRON_ETCD_USER", "root")
+        monkeypatch.setenv("SYNCCRON_ETCD_USER", "jobs")
         monkeypatch.setenv("SYNCCRON_ETCD_PASSWORD", "s3cret")
         with (
             trying("auth tokens expired") as tried,

@@ -4,6 +4,7 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,11 @@ from synccron.errors import (
     StoreMissing,
     StoreNewer,
 )
+from synccron.model.change import register
+from synccron.model.job import Admission, Outcome
+from synccron.model.lease import Node
 from synccron.model.order import submitted
+from synccron.model.settle import settle
 from synccron.store import logs_of, open_store
 from synccron.store.base import Store
 from synccron.store.etcd.address import Login, address, login
@@ -25,6 +30,7 @@ from synccron.store.etcd.draft import MOST_OPERATIONS
 from synccron.store.etcd.layout import place_of
 from synccron.store.etcd.store import EtcdStore
 from tests.etcd import Members, needed
+from tests.make import definition
 
 pytestmark = pytest.mark.xdist_group("etcd")
 
@@ -255,6 +261,44 @@ def test_more_writes_than_one_request_takes_are_several(etcd: Members, prefix: s
             draft.put(store.cluster.layout.kept("dead", each), b"{}")
             store.cluster.commit(draft)
         assert store.discard(letters) == len(letters[::2])
+
+
+def test_writes_that_are_sent_twice_are_known_as_ones_own(etcd: Members, prefix: str) -> None:
+    with opened(etcd.url(prefix)) as store:
+        calls: Any = store.cluster.etcd
+        once = calls.txn
+
+        def twice(*request: Any) -> Any:
+            once(*request)
+            return once(*request)
+
+        calls.txn = twice
+        now = CLOCK.now()
+        record = Node(
+            id="n1", session="s1", host="h", pid=1, version="1", started_at=0, tzdata="t",
+            concurrency=1,
+        )  # fmt: skip
+        at = store.join(record, 60_000)
+        store.report(at, record)
+        assert store.campaign(at, 60_000) is not None
+        change = register(None, definition(id="job"), now, "me", "t")
+        assert change is not None
+        assert store.apply([change])
+        assert submit(store)
+        (candidate,) = store.waiting(frozenset({"h"}), now + 1000, 10)
+        (claim,) = store.claim(at, [Admission(candidate=candidate)], now)
+        assert claim is not None
+        assert store.remember(claim, "step", "1") == "1"
+        asked = store.cancel(claim.job.id, now + 1)
+        assert asked is not None
+        assert asked.cancel_requested_at == now + 1
+        ended = settle(claim, Outcome(ending="failed", error="boom"), now + 2, 0.5)
+        (job,) = store.settle([ended], now + 2)
+        assert job is not None
+        assert job.state == "cancelled"
+        store.tally({"trigger_submitted": 1})
+        store.leave(at)
+        assert not store.read(Node).items
 
 
 @pytest.mark.parametrize(
