@@ -25,7 +25,9 @@ from synccron.model.change import register
 from synccron.model.job import Admission, Claim, Outcome
 from synccron.model.lease import Node, Session
 from synccron.model.plan import plan
+from synccron.model.schedule import Definition
 from synccron.model.settle import settle
+from synccron.model.time import DAY
 from synccron.store import open_store
 from synccron.store.etcd.store import EtcdStore
 from tests.etcd import Members
@@ -55,9 +57,9 @@ def verbs(url: str, count: int) -> dict[str, float]:
         store.watch(lambda: None)
         now = CLOCK.now()
         for n in range(0, count, store.changes_at_once):
-            # Registered a minute ago: one slot of each is due.
+            # Registered two days ago: the newest slot of each is due, and no other comes meanwhile.
             changes = [
-                register(None, definition(id=f"s{each}"), now - 61_000, "bench", "t")
+                register(None, daily(f"s{each}"), now - 2 * DAY, "bench", "t")
                 for each in range(n, min(n + store.changes_at_once, count))
             ]
             assert store.apply([each for each in changes if each is not None])
@@ -89,6 +91,11 @@ def verbs(url: str, count: int) -> dict[str, float]:
         rates["settled"] = len(claims) / (time.perf_counter() - start)
         assert len(claims) == slots == count
         return rates
+
+
+def daily(name: str) -> Definition:
+    noon = "0 12 * * *" if datetime.now(UTC).hour < 6 else "0 0 * * *"
+    return definition(id=name, cron=noon, misfire="catch_up_one")
 
 
 def joined(store: EtcdStore) -> Session:

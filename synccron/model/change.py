@@ -136,7 +136,7 @@ def _updated(old: Due, definition: Definition, now: Instant, by: str, tzdata: st
     resuming = definition.enabled and not before.enabled and schedule.paused
     reason: Reason = "paused" if old.schedule.paused else "changed"
     step = _Step(cursor=old.schedule.cursor)
-    if _rhythm(definition) != _rhythm(before):
+    if definition.rhythm != before.rhythm:
         step = _leap(_take_back(old, now, reason), old, _table(definition), now, reason)
     elif pausing:
         step = _take_back(old, now, "paused")
@@ -233,11 +233,6 @@ def _revision(schedule: Schedule, now: Instant, by: str, tzdata: str) -> Revisio
         cursor=schedule.cursor.next,
         tzdata=tzdata,
     )
-
-
-def _rhythm(definition: Definition) -> tuple[str, str]:
-    """Give what decides the slots; white space and letter case in a cron do not."""
-    return " ".join(definition.cron.split()).upper(), definition.tz
 
 
 def _table(definition: Definition) -> Timetable:

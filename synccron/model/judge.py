@@ -97,7 +97,8 @@ def _rhythms(history: History) -> Iterator[tuple[Instant, Instant, Timetable]]:
     starts = [
         revision
         for before, revision in pairwise([None, *kept])
-        if revision is not None and (before is None or _rhythm(before) != _rhythm(revision))
+        if revision is not None
+        and (before is None or before.definition.rhythm != revision.definition.rhythm)
     ]
     for revision, following in pairwise([*starts, None]):
         if revision is None:
@@ -105,10 +106,6 @@ def _rhythms(history: History) -> Iterator[tuple[Instant, Instant, Timetable]]:
         end = history.schedule.cursor.next if following is None else following.at + 1
         definition = revision.definition
         yield revision.cursor, end, timetable(definition.cron, definition.tz, definition.id)
-
-
-def _rhythm(revision: Revision) -> tuple[str, str]:
-    return " ".join(revision.definition.cron.split()).upper(), revision.definition.tz
 
 
 def _walk(

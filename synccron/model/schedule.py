@@ -73,6 +73,11 @@ class Definition:
         return SHELL if self.handler is None else self.handler
 
     @property
+    def rhythm(self) -> tuple[str, str]:
+        """What decides the slots; white space and letter case in a cron do not."""
+        return " ".join(self.cron.split()).upper(), self.tz
+
+    @property
     def stops(self) -> bool:
         """Whether an attempt ends when its node can't be sure of its claim any more."""
         if self.on_disconnect is None:

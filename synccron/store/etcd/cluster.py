@@ -6,7 +6,7 @@ from typing import Any
 
 from synccron.clock import Clock
 from synccron.model.job import Candidate, Job, bare
-from synccron.model.schedule import Definition
+from synccron.model.schedule import Definition, Revision
 from synccron.model.time import Instant
 from synccron.store.codec import decode
 from synccron.store.etcd.client import Etcd
@@ -175,15 +175,13 @@ class Cluster:
 
     def _learn(self, names: Sequence[tuple[str, int]]) -> None:
         """Read definitions of revisions, which never change."""
-        from synccron.store.etcd.reading import revision_of_pair
-
         unknown = [name for name in names if name not in self._definitions]
         keys = [revision_key(self.layout, *name) for name in unknown]
         for name, pair in zip(unknown, ranges(self.etcd, keys)[0], strict=True):
             if pair is not None:
                 if len(self._definitions) >= _REMEMBERED:
                     self._definitions.clear()
-                self._definitions[name] = revision_of_pair(pair).definition
+                self._definitions[name] = decode(Revision, pair.value.decode()).definition
 
 
 def revision_key(layout: Layout, schedule_id: str, version: int) -> bytes:

@@ -13,13 +13,14 @@ from synccron.model.job import DeadLetter, Job, Miss
 from synccron.model.lease import Term
 from synccron.model.schedule import Revision
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
-from synccron.store.base import Limits
+from synccron.store.base import Limits, Where
 from synccron.store.codec import decode, encode
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import Draft, Make, Refused, pair_of, ranges
 from synccron.store.etcd.jobs import forget
 from synccron.store.etcd.layout import Kept, Pair, end_of, job_of, last_part
 from synccron.store.etcd.nodes import sums_of
+from synccron.store.etcd.reading import schedules
 from synccron.store.etcd.schedules import led
 
 PIECE = 100  # records that one piece removes
@@ -291,9 +292,6 @@ def _some(cluster: Cluster, kind: str, after: str) -> tuple[list[Pair], str | No
 
 def _history(cluster: Cluster, names: set[str]) -> dict[str, Instant]:
     """Tell where the history of each schedule begins; removed ones have none."""
-    from synccron.store.base import Where
-    from synccron.store.etcd.reading import schedules
-
     found, _ = schedules(cluster, Where(ids=sorted(names)), None, len(names))
     return {each.id: each.cursor.history_from for each in found}
 

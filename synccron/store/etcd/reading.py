@@ -154,11 +154,6 @@ def newest(
             return found, None
 
 
-def revision_of_pair(pair: Pair) -> Revision:
-    """Read a revision."""
-    return decode(Revision, pair.value.decode())
-
-
 def revisions(cluster: Cluster, where: Where) -> list[Revision]:
     """Read revisions, the newest first."""
     if where.schedule is not None:
@@ -166,7 +161,7 @@ def revisions(cluster: Cluster, where: Where) -> list[Revision]:
     else:
         pairs = cluster.below(cluster.layout.kept("rev", ""))
         pairs.sort(key=lambda each: -each.create)
-    read = map(revision_of_pair, pairs)
+    read = (decode(Revision, pair.value.decode()) for pair in pairs)
     return [each for each in read if where.since is None or each.at >= where.since]
 
 
