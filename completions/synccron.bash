@@ -21,7 +21,7 @@ _synccron() {
             others="run register unregister ls show next pause resume trigger jobs job logs cancel retry dlq validate example schema nodes status completion"
             ;;
         "run")
-            options="--id --concurrency --lease --node-lease --drain --max-skew --no-lead --no-work --pass-env --apply --log --retention --retention-jobs --store --store-timeout --no-color --debug --help"
+            options="--id --concurrency --lease --node-lease --drain --max-skew --no-lead --no-work --pass-env --apply --log --retention --retention-jobs --history-bytes --store --store-timeout --no-color --debug --help"
             ;;
         "register")
             options="-f --file --cron --tz --handler --input --misfire --overlap --timeout --max-attempts --env --cwd --user --label --store --store-timeout --json --no-color --debug --help"

@@ -36,6 +36,7 @@ complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_su
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l log -r -d 'The form of a log line.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l retention -r -d 'How long ended jobs are kept.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l retention-jobs -r -d 'How many ended jobs of a schedule are kept.'
+complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l history-bytes -r -d 'On etcd: how large the history may grow: 256MiB.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l store -r -d 'The store: sqlite:///absolute/path or a plain path.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l store-timeout -r -d 'How long to try to reach the store.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l no-color -d 'No colour, whatever the terminal.'

@@ -5,6 +5,7 @@ again.
 """
 
 import gc
+import re
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from synccron.cli.call import Call, command, duration
 from synccron.cli.signals import Signals
 from synccron.errors import InvalidInput, SynccronError
 from synccron.events import Event, Events, json_line, text_line
+from synccron.store import is_cluster
 
 if TYPE_CHECKING:
     from synccron.engine.node import Node
@@ -67,6 +69,10 @@ def run(
     retention_jobs: Annotated[
         int, typer.Option(metavar="N", min=20, help="How many ended jobs of a schedule are kept.")
     ] = 1000,
+    history_bytes: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="On etcd: how large the history may grow: 256MiB."),
+    ] = None,
 ) -> None:
     """Run a node. It leads or stands by, and runs jobs, until TERM or INT."""
     if log not in ("text", "json"):
@@ -95,6 +101,7 @@ def run(
         pass_env=pass_env or (),
         retention=_span(retention, "--retention"),
         retention_jobs=retention_jobs,
+        history_bytes=None if history_bytes is None else _size(call.place, history_bytes),
         on_event=listener,
     )
     files = apply or []
@@ -105,6 +112,16 @@ def run(
 
 def _span(text: str, option: str) -> timedelta:
     return timedelta(milliseconds=duration(text, option))
+
+
+def _size(store: str, text: str) -> int:
+    """Read a number of bytes, with KiB, MiB or GiB. Raises InvalidInput."""
+    if not is_cluster(store):
+        raise InvalidInput("--history-bytes bounds a store on etcd, and this one is a file")
+    found = re.fullmatch(r"([1-9][0-9]{0,15})(KiB|MiB|GiB)?", text)
+    if found is None:
+        raise InvalidInput(f"--history-bytes: '{text}' is no size", hint="write 256MiB, say")
+    return int(found[1]) << {None: 0, "KiB": 10, "MiB": 20, "GiB": 30}[found[2]]
 
 
 def _logger(form: str) -> "Listener":

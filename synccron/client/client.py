@@ -135,7 +135,7 @@ class Client:
         """Apply schedules, idempotently; `progress` is told how many of how many are done.
 
         All are checked before anything is written; more than the store changes at once (500 on
-        SQLite, 30 on etcd) are written in pieces. Raises InvalidInput with all that is wrong, and
+        SQLite, 20 on etcd) are written in pieces. Raises InvalidInput with all that is wrong, and
         where.
         """
         definitions = [_defined(each) for each in schedules]
@@ -410,6 +410,17 @@ class Client:
         return found
 
     def _change(self, ids: Sequence[str], decide: Callable[[Due, Instant], Change | None]) -> None:
+        """Change schedules, in pieces of what the store changes at once; none if one is unknown."""
+        known = {each.id for each in read_all(self._store, Schedule, Where(ids=ids))}
+        require(ids, known, "schedule")
+        wanted = list(dict.fromkeys(ids))
+        piece = self._store.changes_at_once
+        for start in range(0, len(wanted), piece):
+            self._change_piece(wanted[start : start + piece], decide)
+
+    def _change_piece(
+        self, ids: Sequence[str], decide: Callable[[Due, Instant], Change | None]
+    ) -> None:
         for _ in range(TRIES):
             now = self._clock.now()
             found = {each.schedule.id: each for each in read_all(self._store, Due, Where(ids=ids))}

@@ -35,6 +35,7 @@ from synccron.store import logs_of, open_store, shortest_lease
 from synccron.store.base import Store
 from synccron.store.logs import log_path
 
+HISTORY_BYTES = 256 << 20  # on etcd, whose quota is 2 GiB
 GIVE_BACK: Duration = 15 * SECOND  # for attempts that were told to end, beyond any usual kill_after
 SETTLE: Duration = 5 * SECOND  # for the results of what was killed
 JOIN_AGAIN: Duration = 200
@@ -69,6 +70,7 @@ class Node:
         pass_env: Sequence[str] = (),
         retention: timedelta | str | float = timedelta(days=7),
         retention_jobs: int = 1000,
+        history_bytes: int | None = None,
         on_event: Callable[[Event], object] | None = None,
         clock: Clock | None = None,
         luck: Callable[[], float] | None = None,
@@ -85,6 +87,7 @@ class Node:
         self._pass_env = tuple(pass_env)
         self._retention = to_duration(retention)
         self._retention_jobs = retention_jobs
+        self._history_bytes = HISTORY_BYTES if history_bytes is None else history_bytes
         self._luck = luck or SystemRandom().random
         self._check()
         self._tally = Tally()
@@ -229,6 +232,7 @@ class Node:
             self._elector,
             retention=self._retention,
             retention_jobs=self._retention_jobs,
+            history_bytes=self._history_bytes,
         )
         dispatcher = Dispatcher(store, clock, self._elector, events, self._tally)
         sweeper = Sweeper(store, clock, logs, self._retention)

@@ -82,12 +82,14 @@ class Keeper:
         *,
         retention: Duration,
         retention_jobs: int,
+        history_bytes: int | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._elector = elector
         self._retention = retention
         self._most = retention_jobs
+        self._bytes = history_bytes
         self._after: str | None = None
         self._next_round = 0
         self._anchor: tuple[int, Instant] | None = None
@@ -135,4 +137,5 @@ class Keeper:
             horizon=min(wanted, horizon + FASTEST * passed),
             keys=now - KEY_KEPT,
             most=self._most,
+            bytes=self._bytes,
         )

@@ -95,7 +95,8 @@ class Limits:
     """What retention keeps.
 
     Settled jobs since `horizon`, at most `most` and at least `least` (the newest) of a schedule;
-    keys since `keys`; `dead` letters, `dead_each` of one schedule.
+    keys since `keys`; `dead` letters, `dead_each` of one schedule. `bytes`: about so much history
+    in all, where the store has a quota (None: no bound); `least` goes before it.
     """
 
     horizon: Instant
@@ -104,6 +105,7 @@ class Limits:
     least: int = 20
     dead: int = 5000
     dead_each: int = 100
+    bytes: int | None = None
 
 
 class Store(Protocol):

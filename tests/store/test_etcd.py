@@ -3,15 +3,18 @@
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from synccron.client import Client, Schedule
 from synccron.clock import Bell, SystemClock
 from synccron.errors import (
     InvalidInput,
     NoQuorum,
+    NotFound,
     StoreAuth,
     StoreError,
     StoreForeign,
@@ -19,15 +22,15 @@ from synccron.errors import (
     StoreNewer,
 )
 from synccron.model.change import register
-from synccron.model.job import Admission, Outcome
+from synccron.model.job import Admission, Job, Outcome
 from synccron.model.lease import Node
 from synccron.model.order import submitted
 from synccron.model.settle import settle
 from synccron.store import logs_of, open_store
-from synccron.store.base import Store
+from synccron.store.base import Limits, Store
 from synccron.store.etcd.address import Login, address, login
 from synccron.store.etcd.draft import MOST_OPERATIONS
-from synccron.store.etcd.layout import place_of
+from synccron.store.etcd.layout import job_text, place_of
 from synccron.store.etcd.store import EtcdStore
 from tests.etcd import Members, needed
 from tests.make import definition
@@ -261,6 +264,50 @@ def test_more_writes_than_one_request_takes_are_several(etcd: Members, prefix: s
             draft.put(store.cluster.layout.kept("dead", each), b"{}")
             store.cluster.commit(draft)
         assert store.discard(letters) == len(letters[::2])
+
+
+def test_many_schedules_are_changed_in_pieces(etcd: Members, prefix: str) -> None:
+    with Client(etcd.url(prefix), create=True) as client:
+        names = [f"s{n:02}" for n in range(45)]
+        assert client.register(*(Schedule(id=n, cron="@daily", run="true") for n in names)).created
+        for name in names[:30]:
+            for key in "abc":
+                client.trigger(name, key=key)
+        with pytest.raises(NotFound):
+            client.pause(*names, "nobody")
+        assert not client.get("s00").paused
+        client.pause(*names)
+        assert all(each.paused for each in client.list())
+        client.unregister(*names)
+        assert not list(client.list())
+        jobs = client.jobs(limit=200)
+        assert {(job.state, job.error) for job in jobs} == {("cancelled", "unregistered")}
+        assert len(jobs) == 90
+
+
+def test_the_history_stays_within_its_bytes_and_the_newest_stay(etcd: Members, prefix: str) -> None:
+    with opened(etcd.url(prefix)) as store:
+        for n in range(60):
+            submit(store, f"{n}")
+            store.cancel(f"submit:h:{n}", CLOCK.now())
+        record = Node(
+            id="n1", session="s1", host="h", pid=1, version="1", started_at=0, tzdata="t",
+            concurrency=1,
+        )  # fmt: skip
+        term = store.campaign(store.join(record, 60_000), 60_000)
+        assert term is not None
+
+        def left(limits: Limits) -> int:
+            after = store.prune(term, limits, None)
+            while after is not None:
+                after = store.prune(term, limits, after)
+            return len(store.read(Job).items)
+
+        everything = Limits(horizon=0, keys=0, least=5)
+        size = 60 * len(job_text(store.cluster.find(["submit:h:59"])["submit:h:59"]))
+        assert left(replace(everything, bytes=100 << 20)) == 60
+        assert 10 < left(replace(everything, bytes=size // 2)) < 40
+        assert left(replace(everything, bytes=1)) == 5
 
 
 def test_writes_that_are_sent_twice_are_known_as_ones_own(etcd: Members, prefix: str) -> None:

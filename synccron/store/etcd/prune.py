@@ -5,7 +5,7 @@ first, keys alone where they tell enough; what has ended does not change any mor
 round the leader lets etcd forget what it keeps of the past.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from synccron.errors import StaleTerm, StoreAuth
@@ -24,6 +24,7 @@ from synccron.store.etcd.reading import schedules
 from synccron.store.etcd.schedules import led
 
 PIECE = 100  # records that one piece removes
+LARGEST = 20 << 10  # bytes of a job with its output, more or less
 LOOK = 1000  # keys that one piece looks at
 PAST: Duration = 10 * MINUTE  # how much of the past etcd keeps for watches that broke
 
@@ -100,19 +101,24 @@ def _sums(cluster: Cluster, limits: Limits, trimmed: int) -> list[Make]:
 
 
 def _jobs(cluster: Cluster, limits: Limits, after: str) -> Find:
-    """Find jobs of the next line: of a schedule, a removed one too, or of a submitted handler."""
+    """Find jobs of the next line: of a schedule, a removed one too, or of a submitted handler.
+
+    The mark is how many of a line are kept in this round, and the last line.
+    """
+    kept, _, line = after.partition(" ") if after else (str(_most(cluster, limits)), "", "")
     start = cluster.layout.kept("job", "")
-    begin = start if not after else cluster.layout.kept("job", after) + b"0"  # after `line/`
+    begin = cluster.layout.kept("job", line) + b"0" if line else start  # after all of `line/`
     kvs = cluster.etcd.range(begin, end_of(start), limit=1, keys_only=True).kvs
     if not kvs:
         return Find([], None)
-    line = kvs[0].key[len(start) :].split(b"/", 1)[0].decode()
-    below = cluster.layout.kept("job", line, "")
+    found = kvs[0].key[len(start) :].split(b"/", 1)[0].decode()
+    done = f"{kept} {found}"
+    below = cluster.layout.kept("job", found, "")
     count = cluster.etcd.range(below, end_of(below), count_only=True).count
     if count <= limits.least:
-        return Find([], line)
+        return Find([], done)
     keys = [pair.key for pair in cluster.below(below, keys_only=True)]
-    doomed = _old(cluster, keys, limits)
+    doomed = _old(cluster, keys, replace(limits, most=int(kept)))
     jobs = [
         job_of(pair, cluster.base)
         for pair in ranges(cluster.etcd, doomed[:PIECE])[0]
@@ -120,7 +126,42 @@ def _jobs(cluster: Cluster, limits: Limits, after: str) -> Find:
     ]
     settled = [job for job in jobs if job.settled]
     more = len(doomed) > PIECE and bool(settled)
-    return Find(_forgetting(cluster, settled), after or "" if more else line)
+    return Find(_forgetting(cluster, settled), f"{kept} {line}" if more else done)
+
+
+def _most(cluster: Cluster, limits: Limits) -> int:
+    """Tell how many jobs of a line may be kept so that all of them stay within the bytes."""
+    etcd, start = cluster.etcd, cluster.layout.kept("job", "")
+    total = etcd.range(start, end_of(start), count_only=True).count
+    if limits.bytes is None or total * LARGEST <= limits.bytes:
+        return limits.most
+    lines = list(_lines(cluster))
+    fits, wide = limits.least, limits.most
+    while fits < wide:  # the largest number that fits
+        middle = (fits + wide + 1) // 2
+        if sum(min(count, middle) * size for count, size in lines) <= limits.bytes:
+            fits = middle
+        else:
+            wide = middle - 1
+    return fits
+
+
+def _lines(cluster: Cluster) -> Iterator[tuple[int, int]]:
+    """Give of each line how many jobs it has, and how many bytes its newest one takes."""
+    start = begin = cluster.layout.kept("job", "")
+    while True:
+        kvs = cluster.etcd.range(begin, end_of(start), limit=1).kvs
+        if not kvs:
+            return
+        line = kvs[0].key[len(start) :].split(b"/", 1)[0].decode()
+        below = cluster.layout.kept("job", line, "")
+        count = cluster.etcd.range(below, end_of(below), count_only=True).count
+        output = cluster.one(cluster.layout.hung("out", last_part(kvs[0].key)))
+        size = (
+            2 * len(kvs[0].key) + len(kvs[0].value) + (0 if output is None else len(output.value))
+        )
+        yield count, size
+        begin = cluster.layout.kept("job", line) + b"0"
 
 
 def _old(cluster: Cluster, keys: Sequence[bytes], limits: Limits) -> list[bytes]:

@@ -27,7 +27,6 @@ from synccron.store.etcd.layout import (
 from synccron.store.etcd.view import Entry
 
 _TRIES = 5  # writes that met another one in the moment between reading and writing
-_CANCELS = 40  # jobs that one write ends, beside the removal of their schedule
 
 
 def apply(cluster: Cluster, changes: Sequence[Change], now: Instant) -> bool:
@@ -39,9 +38,9 @@ def apply(cluster: Cluster, changes: Sequence[Change], now: Instant) -> bool:
             return tried > 0 and all(written)
         draft = cluster.draft()
         for change, seen in zip(changes, standing, strict=True):
-            _change(cluster, draft, change, seen, now)
+            _change(cluster, draft, change, seen)
         if cluster.commit(draft).written:
-            _cancel_rest(cluster, changes, now)
+            _cancel_waiting(cluster, changes, now)
             return True
     return False
 
@@ -206,7 +205,7 @@ def _mod(pair: Pair | None) -> int:
     return 0 if pair is None else pair.mod
 
 
-def _change(cluster: Cluster, draft: Draft, change: Change, seen: _Seen, now: Instant) -> None:
+def _change(cluster: Cluster, draft: Draft, change: Change, seen: _Seen) -> None:
     layout = cluster.layout
     # Law 2: against another command, and a dispatch that moved the cursor meanwhile.
     draft.stands(layout.watched("sched", change.id), _mod(seen.schedule))
@@ -223,9 +222,6 @@ def _change(cluster: Cluster, draft: Draft, change: Change, seen: _Seen, now: In
     waiting = [each for each in seen.waiting if each.id not in touched]
     if change.tombstone is not None:
         _remove(cluster, draft, change, change.tombstone)
-        if change.error is not None:
-            for each in waiting[:_CANCELS]:
-                _cancel(cluster, draft, each, change.error, now)
     if change.schedule is not None:
         _put_schedule(cluster, draft, change, change.schedule, seen)
         _follow(cluster, draft, change.schedule, waiting)
@@ -275,10 +271,10 @@ def _cancel(cluster: Cluster, draft: Draft, entry: Entry, error: str, now: Insta
     draft.put(cluster.layout.job(ended), job_text(ended))
 
 
-def _cancel_rest(cluster: Cluster, changes: Sequence[Change], now: Instant) -> None:
-    """End what waits of removed schedules and did not fit beside their removal.
+def _cancel_waiting(cluster: Cluster, changes: Sequence[Change], now: Instant) -> None:
+    """End what waits of removed schedules, after their removal: it may be any number.
 
-    A node that meets such a job before ends it just so: its schedule is gone.
+    A node that meets such a job before ends it just so, as its schedule is gone.
     """
     makes = []
     for change in changes:

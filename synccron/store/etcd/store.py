@@ -67,7 +67,7 @@ def open_etcd(url: str, *, create: bool, clock: Clock, timeout: Duration) -> "Et
 class EtcdStore:
     """A store on a cluster, shared by the nodes of many hosts; an implementation of Store."""
 
-    changes_at_once: ClassVar[int] = 30  # each compares three keys or more, of 128
+    changes_at_once: ClassVar[int] = 20  # each compares up to six keys, of 128
     jobs_at_once: ClassVar[int] = 60  # each is compared, and two keys
 
     def __init__(self, cluster: Cluster, beats: Etcd, timeout: Duration, *, compacts: bool) -> None:
