@@ -72,6 +72,7 @@ class Loop:
         pause: Duration = LONGEST_PAUSE,
     ) -> None:
         self._turn = turn
+        self._clock = clock
         self._patience = patience
         self._pause = pause
         self._lost = lost
@@ -112,8 +113,10 @@ class Loop:
                 self._rest(seen, min(idle, LONGEST_IDLE))
 
     def _rest(self, seen: int, idle: Duration) -> None:
+        until = self._clock.monotonic() + idle
         if self._bell.wait(seen, idle) and self._patience:
-            self._stopping.wait(0, self._patience)
+            left = until - self._clock.monotonic()
+            self._stopping.wait(0, max(0, min(self._patience, left)))
 
     def _take(self) -> Duration:
         try:

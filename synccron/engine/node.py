@@ -40,6 +40,8 @@ GIVE_BACK: Duration = 15 * SECOND  # for attempts that were told to end, beyond 
 SETTLE: Duration = 5 * SECOND  # for the results of what was killed
 JOIN_AGAIN: Duration = 200
 PATIENCE: Duration = 100  # of loops whose work is not due at an instant
+MOMENT: Duration = 20  # of loops that know their instants beforehand: news may wait so long
+BLINK: Duration = 2  # of the worker: what many write at one instant is one turn
 
 
 def default_concurrency() -> int:
@@ -239,9 +241,9 @@ class Node:
         shared = self._bell
         turns: list[tuple[str, Callable[[], Duration], Bell, Duration]] = [
             ("heart", self._beat, self._heart, 0),
-            ("elector", self._elector.seek, shared, 0),
-            ("dispatcher", dispatcher.turn, shared, 0),
-            ("worker", self._worker.turn, shared, 0),
+            ("elector", self._elector.seek, shared, MOMENT),
+            ("dispatcher", dispatcher.turn, shared, MOMENT),
+            ("worker", self._worker.turn, shared, BLINK),
             ("settler", self._worker.settle_ended, self._worker.ended, 0),
             ("canceller", self._worker.watch_cancels, shared, PATIENCE),
             ("reaper", reaper.turn, shared, PATIENCE),

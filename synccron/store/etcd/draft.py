@@ -159,6 +159,22 @@ def ranges(etcd: Etcd, keys: Sequence[bytes], revision: int = 0) -> tuple[list[P
     return found, revision
 
 
+def firsts(etcd: Etcd, starts: Sequence[bytes]) -> list[Pair | None]:
+    """Read the first of the keys that begin so, for each."""
+    found: list[Pair | None] = []
+    for n in range(0, len(starts), MOST_OPERATIONS):
+        asked = [
+            etcd.messages.RequestOp(
+                request_range=etcd.messages.RangeRequest(
+                    key=start, range_end=end_of(start), limit=1
+                )
+            )
+            for start in starts[n : n + MOST_OPERATIONS]
+        ]
+        found += [_first(each) for each in etcd.txn([], asked, []).responses]
+    return found
+
+
 def keys_between(etcd: Etcd, wanted: Sequence[tuple[bytes, bytes]]) -> list[list[bytes]]:
     """Read the names of the keys in some ranges."""
     found: list[list[bytes]] = []

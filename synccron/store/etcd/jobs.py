@@ -105,11 +105,8 @@ def claim(
 ) -> list[Claim | None]:
     """Do what each admission says, if it stands. Raises SessionLost."""
     busy = _busy(cluster, admissions)
-    passed = {
-        each.miss.schedule_id: misses.newest(cluster, each.miss.schedule_id)
-        for each in admissions
-        if each.miss is not None
-    }
+    named = {each.miss.schedule_id for each in admissions if each.miss is not None}
+    passed = misses.newest(cluster, sorted(named))
 
     def drafting(admission: Admission, mod: int | None) -> Callable[[int], Draft]:
         def make(place: int) -> Draft:

@@ -6,15 +6,14 @@ from dataclasses import replace
 from synccron.model.job import Miss
 from synccron.store.codec import decode, encode
 from synccron.store.etcd.cluster import Cluster
-from synccron.store.etcd.draft import Draft, pair_of
-from synccron.store.etcd.layout import Pair, end_of, newest_first
+from synccron.store.etcd.draft import Draft, firsts
+from synccron.store.etcd.layout import Pair, newest_first
 
 
-def newest(cluster: Cluster, schedule_id: str) -> Pair | None:
-    """Read the newest entry of a schedule."""
-    start = cluster.layout.kept("miss", schedule_id, "")
-    kvs = cluster.etcd.range(start, end_of(start), limit=1).kvs
-    return pair_of(kvs[0]) if kvs else None
+def newest(cluster: Cluster, schedule_ids: Sequence[str]) -> dict[str, Pair | None]:
+    """Read the newest entry of each schedule."""
+    starts = [cluster.layout.kept("miss", each, "") for each in schedule_ids]
+    return dict(zip(schedule_ids, firsts(cluster.etcd, starts), strict=True))
 
 
 def write(cluster: Cluster, draft: Draft, misses: Sequence[Miss], before: Pair | None) -> None:

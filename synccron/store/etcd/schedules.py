@@ -48,9 +48,7 @@ def apply(cluster: Cluster, changes: Sequence[Change], now: Instant) -> bool:
 def dispatch(cluster: Cluster, term: Term, plans: Sequence[Plan]) -> list[bool]:
     """Write each plan that stands. Raises StaleTerm."""
     late = [abs(cluster.clock.now() - plan.at) > term.ttl for plan in plans]
-    joined = {
-        plan.schedule_id: misses.newest(cluster, plan.schedule_id) for plan in plans if plan.misses
-    }
+    joined = misses.newest(cluster, [plan.schedule_id for plan in plans if plan.misses])
     makes = [
         lambda _, plan=plan: _plan(cluster, plan, joined.get(plan.schedule_id))
         for plan, old in zip(plans, late, strict=True)
@@ -214,7 +212,8 @@ def _change(cluster: Cluster, draft: Draft, change: Change, seen: _Seen) -> None
         draft.stands(layout.kept("gone", change.id), _mod(seen.stone))
     _intentions(cluster, draft, dropped=(*change.withdrawn, *change.dropped), queued=change.queued)
     if change.misses:
-        misses.write(cluster, draft, _in_order(change.misses), misses.newest(cluster, change.id))
+        before = misses.newest(cluster, [change.id])[change.id]
+        misses.write(cluster, draft, _in_order(change.misses), before)
     if change.revision is not None:
         key = revision_key(layout, change.id, change.revision.version)
         draft.put(key, encode(change.revision).encode())
