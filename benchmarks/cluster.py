@@ -291,6 +291,9 @@ exactly one job.
 |---|---|---|---|---|
 {late}
 
+Ten nodes, etcd and two hundred processes a second are more than two cores can do: that row shows a
+machine that is full, and that no slot is lost or doubled on it.
+
 ## The leader is killed
 
 Seconds from `kill -9` of the leader to the next dispatch. etcd ends a lease after its whole time,
