@@ -75,7 +75,7 @@ def pause(old: Due, now: Instant, until: Instant | None, reason: str | None) -> 
     if schedule.paused and (schedule.paused_until, schedule.pause_reason) == (until, reason):
         return None
     paused = replace(schedule, paused=True, paused_until=until, pause_reason=reason, updated_at=now)
-    return _change(old, paused, _take_back(old, now, "paused"))
+    return _change(old, paused, _take_back(old, now, "paused"), took_back=True)
 
 
 def resume(old: Due, now: Instant) -> Change | None:
@@ -146,13 +146,16 @@ def _updated(old: Due, definition: Definition, now: Instant, by: str, tzdata: st
         schedule = replace(schedule, paused=True)
     elif resuming:
         schedule = _running(schedule, now)
-    change = _change(old, schedule, step)
+    took_back = pausing or definition.rhythm != before.rhythm
+    change = _change(old, schedule, step, took_back=took_back)
     moved = replace(schedule, cursor=step.cursor)
     return replace(change, revision=_revision(moved, now, by, tzdata))
 
 
-def _change(old: Due, schedule: Schedule, step: _Step) -> Change:
-    moves = step.cursor != old.schedule.cursor
+def _change(old: Due, schedule: Schedule, step: _Step, *, took_back: bool = False) -> Change:
+    # Law 2: a take-back holds only of the cursor that it was read with, also where it stays: a
+    # dispatch in between has moved it, and written what this one knows nothing of.
+    moves = took_back or step.cursor != old.schedule.cursor
     return Change(
         id=schedule.id,
         seen=old.schedule.mod,

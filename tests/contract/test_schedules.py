@@ -224,3 +224,15 @@ def test_what_schedules_and_unsettled_jobs_need_is_told_once_each(world):
     at = world.join()
     world.run(at, world.submit("h", "done").job_id)
     assert world.store.needs() == {"run", "h1", "h2"}
+
+
+def test_law_2_a_pause_that_was_decided_before_a_dispatch_is_refused(world):
+    world.register()
+    at = world.join()
+    world.pass_(MINUTE, at)
+    pausing = world.pausing()
+    term = world.lead(at)
+    assert world.store.dispatch(term, world.plans(term)) == [True]
+    assert not world.store.apply([pausing])
+    assert world.store.apply([world.pausing()])
+    assert not world.due().intentions

@@ -35,32 +35,43 @@ def schedules(
     cluster: Cluster, where: Where, after: str | None, limit: int
 ) -> tuple[list[Schedule], str | None]:
     """Read a page of schedules, by id."""
-    wanted = _wanted(where)
-    with _standing(cluster, wanted) as view:
-        names = view.ids() if wanted is None else wanted
-        if where.paused_until is not None:
-            names = [name for name in names if view.due_at(name) is None]
-        found: list[Schedule] = []
-        for name in names:
-            schedule = None if after is not None and name <= after else view.schedule(name)
-            if schedule is None or not _meets(schedule, where):
-                continue
-            if len(found) == limit:
-                return found, found[-1].id
-            found.append(schedule)
-        return found, None
+    with _standing(cluster, _wanted(where)) as view:
+        return _page(view, where, after, limit)
 
 
-def due(cluster: Cluster, schedules: Sequence[Schedule]) -> list[Due]:
-    """Complete schedules with their intentions, and the slots from their cursor on with a job."""
-    wanted = [each.id for each in schedules]
-    with _standing(cluster, wanted) as view:
-        intentions = {name: tuple(entry.job for entry in view.intentions(name)) for name in wanted}
-    taken = _taken(cluster, schedules, intentions)
+def due(
+    cluster: Cluster, where: Where, after: str | None, limit: int
+) -> tuple[list[Due], str | None]:
+    """Read a page of schedules with their intentions, and the slots on that have a job."""
+    # Of one view: a cursor beside the intentions of another moment would be a lie (law 2).
+    with _standing(cluster, _wanted(where)) as view:
+        found, more = _page(view, where, after, limit)
+        intentions = {
+            each.id: tuple(entry.job for entry in view.intentions(each.id)) for each in found
+        }
+    taken = _taken(cluster, found, intentions)
     return [
         Due(schedule=each, intentions=intentions[each.id], taken=taken.get(each.id, frozenset()))
-        for each in schedules
-    ]
+        for each in found
+    ], more
+
+
+def _page(
+    view: View, where: Where, after: str | None, limit: int
+) -> tuple[list[Schedule], str | None]:
+    wanted = _wanted(where)
+    names = view.ids() if wanted is None else wanted
+    if where.paused_until is not None:
+        names = [name for name in names if view.due_at(name) is None]
+    found: list[Schedule] = []
+    for name in names:
+        schedule = None if after is not None and name <= after else view.schedule(name)
+        if schedule is None or not _meets(schedule, where):
+            continue
+        if len(found) == limit:
+            return found, found[-1].id
+        found.append(schedule)
+    return found, None
 
 
 def due_soon(cluster: Cluster, until: Instant, overdue: Instant, limit: int) -> list[Due]:

@@ -283,13 +283,6 @@ def _meta(etcd: Etcd, layout: Layout, url: str, *, create: bool) -> Pair:
 _Read = Callable[[EtcdStore, Where, str | None, int], tuple[Sequence[Any], str | None]]
 
 
-def _read_due(
-    store: EtcdStore, where: Where, after: str | None, limit: int
-) -> tuple[Sequence[Due], str | None]:
-    found, more = reading.schedules(store.cluster, where, after, limit)
-    return reading.due(store.cluster, found), more
-
-
 def _read_nodes(store: EtcdStore, where: Where) -> Sequence[Node]:
     found = nodes.nodes(store.cluster)
     return [each for each in found if where.ids is None or each.id in where.ids]
@@ -308,7 +301,7 @@ def _paged(
 
 _READS: dict[Any, _Read] = {
     Schedule: _paged(reading.schedules),
-    Due: _read_due,
+    Due: _paged(reading.due),
     Job: _paged(reading.read_jobs),
     Miss: _paged(reading.read_misses),
     DeadLetter: _paged(reading.letters),
