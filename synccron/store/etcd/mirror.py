@@ -89,6 +89,9 @@ class Mirror:
 
         Raises StoreError while it does not follow: what it shows may be long past.
         """
+        if self._etcd.trouble is not None:
+            # Somebody has to ask whether it is over: all who read here would wait for another.
+            self._etcd.range(self._layout.meta(), count_only=True)
         with self._condition:
             following = self._condition.wait_for(
                 lambda: (
