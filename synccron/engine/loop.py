@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from synccron.clock import Bell, Clock
-from synccron.errors import SessionLost, StoreDamaged, StoreError
+from synccron.errors import SessionLost, StoreDamaged, StoreError, StoreNewer
 from synccron.events import Events
 from synccron.model.time import SECOND, Duration
 
@@ -52,9 +52,10 @@ class Loop:
     """One thread that takes turns until it is stopped.
 
     `turn` gives the ms until its next turn at the latest; `fatal` is called when going on would be
-    wrong (a damaged store). `patience` (ms) is how long a ring may wait: loops that are in no hurry
-    leave the moment to those that are, and take one turn for many rings. `pause` (ms) is the
-    longest between two tries while the store fails. `lost` is called when the session is over.
+    wrong (the store is damaged, or has what only a later version understands). `patience` (ms) is
+    how long a ring may wait: loops that are in no hurry leave the moment to those that are, and
+    take one turn for many rings. `pause` (ms) is the longest between two tries while the store
+    fails. `lost` is called when the session is over.
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class Loop:
     def _take(self) -> Duration:
         try:
             idle = self._turn()
-        except StoreDamaged as error:
+        except (StoreDamaged, StoreNewer) as error:
             self._fatal(error)
             return LONGEST_IDLE
         except StoreError as error:

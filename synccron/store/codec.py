@@ -1,9 +1,10 @@
 """The model's values as JSON text, and back: what every store keeps of them.
 
-A value is written with every field, so that a default that changes later changes nothing that is
-stored. Reading is exact: a field or a type that the model does not know is refused with
-StoreDamaged, and a field that is absent must have a default (it was added after the value was
-written). Which text lies where is each store's.
+A value is written with every field that its first released version had, so that a default that
+changes later changes nothing that is stored; a field that came since is left out while it has its
+default, so that a node of the version before can read it (`released.py`). Reading is exact: a field
+that the model does not know is refused with StoreNewer, a type with StoreDamaged, and a field that
+is absent must have a default. Which text lies where is each store's.
 """
 
 import base64
@@ -15,8 +16,9 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
-from synccron.errors import StoreDamaged
+from synccron.errors import StoreDamaged, StoreNewer
 from synccron.model.schedule import JsonText
+from synccron.store.released import FIRST
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
@@ -28,15 +30,28 @@ class _Unreadable(ValueError):
     """A stored value is not of the type that the model has."""
 
 
+class _Unknown(_Unreadable):
+    """A stored record has a field that the model does not: a later version wrote it."""
+
+
 def encode(value: object) -> JsonText:
     """Write a value as canonical JSON: sorted keys, no spaces, ASCII."""
     return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
 
 
 def decode(kind: type[T], text: str) -> T:
-    """Read a value of this type. Raises StoreDamaged, naming the type and what is wrong with it."""
+    """Read a value of this type.
+
+    Raises StoreDamaged, naming the type and what is wrong with it, and StoreNewer, naming the field
+    that only a later version knows.
+    """
     try:
         value: T = _reader(cast("Hashable", kind))(json.loads(text))
+    except _Unknown as error:
+        raise StoreNewer(
+            f"a stored {_name(kind)} was written by a later version of synccron: {error}",
+            hint="install the newer version here too",
+        ) from error
     except (ValueError, TypeError, RecursionError) as error:
         raise StoreDamaged(
             f"a stored {_name(kind)} cannot be read: {error}",
@@ -50,7 +65,8 @@ def _plain(value: object) -> Any:  # noqa: PLR0911 - one answer for each kind
     if type(value) in _SCALARS:  # most values: asked first, as the other questions are dear
         return value
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: _plain(getattr(value, name)) for name in _field_names(type(value))}
+        written = ((name, getattr(value, name), unsaid) for name, unsaid in _fields(type(value)))
+        return {name: _plain(each) for name, each, unsaid in written if each != unsaid}
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (set, frozenset)):
@@ -63,8 +79,17 @@ def _plain(value: object) -> Any:  # noqa: PLR0911 - one answer for each kind
 
 
 @lru_cache(maxsize=256)
-def _field_names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+def _fields(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
+    """Name the fields of a record, and the value with which each is left out (MISSING: none)."""
+    always = FIRST.get(kind.__name__)
+    return tuple(
+        (field.name, MISSING if always is None or field.name in always else _default(field))
+        for field in fields(kind)
+    )
+
+
+def _default(field: "Field[Any]") -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 @lru_cache(maxsize=256)
@@ -92,13 +117,15 @@ def _record_reader(kind: type[Any]) -> Convert:
     def read(value: Any) -> Any:
         if not isinstance(value, dict):
             raise _Unreadable(f"{_name(kind)} is {_shown(value)}")
-        if not needed <= value.keys() <= convert.keys():
-            wrong = sorted(needed - value.keys()) or sorted(value.keys() - convert.keys())
-            raise _Unreadable(f"{_name(kind)} lacks, or should not have: {', '.join(wrong)}")
+        if not value.keys() <= convert.keys():
+            unknown = ", ".join(sorted(value.keys() - convert.keys()))
+            raise _Unknown(f"{_name(kind)} has {unknown}")
+        if not needed <= value.keys():
+            raise _Unreadable(f"{_name(kind)} lacks {', '.join(sorted(needed - value.keys()))}")
         try:
             return kind(**{name: convert[name](each) for name, each in value.items()})
         except _Unreadable as error:
-            raise _Unreadable(f"{_name(kind)}: {error}") from error
+            raise type(error)(f"{_name(kind)}: {error}") from error
 
     return read
 
@@ -114,6 +141,8 @@ def _union_reader(kinds: tuple[Any, ...]) -> Convert:
         for choice in choices:
             try:
                 return choice(value)
+            except _Unknown:
+                raise
             except _Unreadable:
                 continue
         raise _Unreadable(f"{_shown(value)} is none of {', '.join(map(_name, kinds))}")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synccron.errors import StoreDamaged
+from synccron.errors import StoreDamaged, StoreNewer
 from synccron.model.job import Attempt, Job, Output
 from synccron.model.lease import Node
 from synccron.model.schedule import Definition, Revision
@@ -41,7 +41,6 @@ def test_a_field_that_was_added_since_has_its_default():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"later": 1}, "later"),
         ({"misfire": "never"}, "never"),
         ({"timeout": "5s"}, "5s"),
         ({"timeout": True}, "true"),
@@ -56,6 +55,14 @@ def test_what_the_model_does_not_know_is_refused_by_name(change, words):
     with pytest.raises(StoreDamaged, match=words) as caught:
         decode(Definition, text)
     assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize("change", [{"later": 1}, {"retry": {"max_attempts": 1, "later": 1}}])
+def test_a_field_that_only_a_later_version_knows_is_refused_as_such(change):
+    text = json.dumps({**json.loads(encode(definition())), **change})
+    with pytest.raises(StoreNewer, match="has later") as caught:
+        decode(Definition, text)
+    assert caught.value.hint == "install the newer version here too"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"id": "a"}', "[" * 100_000])

@@ -117,9 +117,12 @@ def _set_up(connection: sqlite3.Connection, files: Files, synchronous: str) -> N
 
 
 def version(connection: sqlite3.Connection, files: Files) -> int:
-    """Tell the version of the store's layout. Raises StoreForeign, StoreNewer, StoreDamaged."""
+    """Tell the version of the store's layout.
+
+    Raises StoreForeign, StoreDamaged, and StoreNewer: it needs a program that knows more.
+    """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    (needed,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     path = files.database
     if application != APPLICATION_ID and not tables:
@@ -129,11 +132,15 @@ def version(connection: sqlite3.Connection, files: Files) -> int:
             f"{path} is the database of another program",
             hint="name another file with --store; this one was not touched",
         )
-    if found > VERSION:
+    if needed > VERSION:
         raise StoreNewer(
-            f"{path} was written by a later version of synccron (layout {found}, here {VERSION})",
+            f"{path} was written by a later version of synccron (layout {needed}, here {VERSION})",
             hint="install the newer version here too",
         )
+    steps = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'layout'").fetchone()
+    if steps is None:  # as the first version left it, or nothing yet
+        return int(needed)
+    (found,) = connection.execute("SELECT max(version) FROM layout").fetchone()
     return int(found)
 
 

@@ -1,7 +1,8 @@
 """The tables, and the way to them from any earlier version. Forward only.
 
 docs/store-layout.md explains the layout. A version that is released is never edited: what changes
-is a further entry of `MIGRATIONS`.
+is a further entry of `MIGRATIONS`, and adds to what there is wherever that is possible: columns
+with defaults, tables and indexes are nothing to a program that does not know them.
 """
 
 APPLICATION_ID = 0x53794372  # "SyCr", in the header of the file
@@ -185,3 +186,6 @@ CREATE INDEX dead_letter_schedule ON dead_letters (schedule_id, seq);
 
 MIGRATIONS: tuple[str, ...] = (_FIRST,)  # entry n makes version n + 1 of version n
 VERSION = len(MIGRATIONS)
+# The version that a program must know at least to work on this layout, so that neighbouring
+# versions share a file: an entry that takes away or changes meaning raises it to its own number.
+NEEDED = 1

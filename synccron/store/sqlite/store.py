@@ -18,10 +18,11 @@ from synccron.model.schedule import JsonText
 from synccron.model.time import Duration, Instant
 from synccron.store.base import EVERYTHING, Limits, Page, R, Where
 from synccron.store.sqlite import jobs, nodes, prune, reading, schedules
-from synccron.store.sqlite.connection import Readers, check, failed
+from synccron.store.sqlite.connection import Readers, check, failed, version
 from synccron.store.sqlite.create import create as create_database
 from synccron.store.sqlite.files import Files, find
 from synccron.store.sqlite.records import line_up
+from synccron.store.sqlite.schema import VERSION
 from synccron.store.sqlite.sessions import Sessions
 from synccron.store.sqlite.watcher import Signal
 from synccron.store.sqlite.writer import Piece, Transaction, Writer
@@ -45,8 +46,11 @@ def open_sqlite(
     try:
         # What is wrong with the file is said now, not by the first verb.
         with store.readers.view() as db:
+            older = version(db, files) < VERSION
             if create:
                 check(db, files, clock)
+        if older:  # reads know this layout alone: the first that comes makes it
+            store.writer.write(lambda _: None)
     except BaseException:
         store.close()
         raise

@@ -20,7 +20,7 @@ from synccron.model.time import Duration
 from synccron.store.sqlite.connection import connect, failed, translated, translating, version
 from synccron.store.sqlite.files import Files
 from synccron.store.sqlite.lock import WriteLock
-from synccron.store.sqlite.schema import MIGRATIONS
+from synccron.store.sqlite.schema import MIGRATIONS, NEEDED
 from synccron.store.sqlite.sessions import Sessions
 
 T = TypeVar("T")
@@ -242,11 +242,21 @@ class Writer:
 
 
 def migrate(connection: sqlite3.Connection, files: Files) -> None:
-    """Bring the layout to this version, one step a transaction. The caller holds the lock."""
+    """Bring the layout to this version, one step a transaction. The caller holds the lock.
+
+    `user_version` says what a program must know; the table `layout` which steps were made.
+    """
     found = version(connection, files)
     for number, script in enumerate(MIGRATIONS[found:], start=found + 1):
+        noted = (
+            ""
+            if number == 1
+            else "CREATE TABLE IF NOT EXISTS layout (version INTEGER PRIMARY KEY) STRICT;"
+            f"INSERT INTO layout (version) VALUES ({number});"
+        )
         connection.executescript(
-            f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT"
+            f"BEGIN IMMEDIATE; {script}; {noted}"
+            f" PRAGMA user_version = {min(number, NEEDED)}; COMMIT"
         )
 
 
