@@ -96,12 +96,14 @@ class Field:
         }
         self.nodes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str, store: str | None = None, **environment: str) -> None:
+    def start(
+        self, name: str, store: str | None = None, module: str = "synccron", **environment: str
+    ) -> None:
         lease, node_lease = self.leases
         with (self.folder / f"{name}.log").open("ab") as log:
             self.nodes[name] = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "synccron", "run", "--id", name, "--log", "json"),
+                    *(sys.executable, "-m", module, "run", "--id", name, "--log", "json"),
                     *("--lease", lease, "--node-lease", node_lease, "--pass-env", "DEEDS"),
                     *("--store", store or self.store),
                 ],
