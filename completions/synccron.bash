@@ -18,7 +18,7 @@ _synccron() {
     case "$command" in
         "")
             options="--version --help"
-            others="run register unregister ls show next pause resume trigger jobs job logs cancel retry dlq validate example schema nodes status completion"
+            others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate example schema nodes status completion"
             ;;
         "run")
             options="--id --concurrency --lease --node-lease --drain --max-skew --no-lead --no-work --pass-env --apply --log --retention --retention-jobs --history-bytes --store --store-timeout --no-color --debug --help"
@@ -49,6 +49,9 @@ _synccron() {
         "resume")
             options="--store --store-timeout --json --no-color --debug --help"
             others="$(synccron ls "${store[@]}" 2>/dev/null | awk 'NR > 1 { print $1 }')"
+            ;;
+        "reset-cursor")
+            options="--store --store-timeout --json --no-color --debug --help"
             ;;
         "trigger")
             options="--key --input --force --wait --wait-timeout --store --store-timeout --json --no-color --debug --help"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
 
 import typer
 
-from synccron.cli.paper import Paper, paper_for
+from synccron.cli.paper import Paper, paper_for, say
 from synccron.clock import SystemClock
 from synccron.errors import InvalidInput
 from synccron.model.time import Duration, Instant, parse_duration, parse_instant
@@ -23,6 +23,7 @@ from synccron.store import default_store_url
 
 if TYPE_CHECKING:
     from synccron.client import Client
+    from synccron.events import Event
 
 P = ParamSpec("P")
 
@@ -48,7 +49,8 @@ class Call:
         """Open the store; only `register` and `run` create one."""
         from synccron.client import Client
 
-        return Client(self.place, timeout=timedelta(milliseconds=self.store_timeout), create=create)
+        timeout = timedelta(milliseconds=self.store_timeout)
+        return Client(self.place, timeout=timeout, create=create, on_event=_warn)
 
     def paper(self) -> Paper:
         """Tell what stdout is."""
@@ -65,6 +67,12 @@ class Call:
             return
         for line in lines():
             print(line)
+
+
+def _warn(event: "Event") -> None:
+    """Tell people on stderr what a command could do only in another way than they might think."""
+    if event.event == "tick_error":
+        say(f"warning: {event.fields['error']}")
 
 
 def print_json(document: Any) -> None:

@@ -39,6 +39,7 @@ COMMANDS = {
     "next": "coming",
     "pause": "schedules",
     "resume": "schedules",
+    "reset-cursor": "schedules",
     "trigger": "trigger",
     "jobs": "jobs",
     "job": "jobs",

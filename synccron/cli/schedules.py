@@ -241,6 +241,21 @@ def resume(call: Call, ids: IdsArgument) -> None:
         _answer_schedules(call, [client.get(one) for one in ids], "resumed")
 
 
+@command(app, "reset-cursor")
+def reset_cursor(call: Call, ids: IdsArgument) -> None:
+    """Bring cursors back. Those that a wrong clock left in the future; no others."""
+    with call.client() as client:
+        moved = client.reset_cursor(*ids)
+        found = {one: client.get(one) for one in dict.fromkeys(ids)}
+    left = [one for one in found if one not in moved]
+    from synccron.cli.render import changed
+
+    lines = changed(call.paper(), [found[one] for one in moved], "reset")
+    call.answer({"reset": moved, "left": left}, lambda: lines)
+    for one in left if not call.json else ():
+        say(f"{one} is left alone: its cursor stands where it belongs")
+
+
 def _answer_schedules(call: Call, found: "list[Schedule]", word: str) -> None:
     from synccron.cli.render import changed
 

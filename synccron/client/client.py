@@ -4,7 +4,7 @@ Each call reads, lets the model decide, and writes if what was read still stands
 it reads again. What a call that writes has returned is durable (law 7).
 """
 
-import getpass
+import builtins
 import secrets
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,8 @@ from typing import Any, Self, TypeAlias
 
 import tzdata
 
-from synccron.client import values
+from synccron.client import reset, values
+from synccron.client.author import author
 from synccron.client.reads import (
     job_of_letter,
     jobs_of,
@@ -37,13 +38,14 @@ from synccron.model import change, order
 from synccron.model.change import Change
 from synccron.model.definition import check_handler, check_key, define, json_text
 from synccron.model.job import STATES, DeadLetter, Job, Miss, Order, Output, Receipt, State
-from synccron.model.lease import COUNTERS, Node, Term, Totals
+from synccron.model.lease import COUNTERS, Node, Term, Totals, told_now
 from synccron.model.plan import Due
 from synccron.model.schedule import Definition, JsonText, Revision, Schedule, Tombstone
 from synccron.model.time import (
     SECOND,
     Duration,
     Instant,
+    format_duration,
     format_instant,
     parse_instant,
     to_datetime,
@@ -141,9 +143,10 @@ class Client:
         definitions = [_defined(each) for each in schedules]
         _distinct(definitions)
         done = Registered()
+        off = self._told_now() - self._clock.now()
         piece = self._store.changes_at_once
         for start in range(0, len(definitions), piece):
-            self._register_piece(definitions[start : start + piece], done)
+            self._register_piece(definitions[start : start + piece], done, off)
             if progress is not None:
                 progress(min(start + piece, len(definitions)), len(definitions))
         return done
@@ -153,7 +156,8 @@ class Client:
 
         Raises NotFound if any is unknown; nothing is removed then.
         """
-        self._change(ids, change.unregister)
+        by = author()
+        self._change(ids, lambda read, now: change.unregister(read, now, by))
         for name in ids:
             self._events.emit("schedule_unregistered", schedule_id=name)
 
@@ -162,11 +166,29 @@ class Client:
     ) -> None:
         """Stop making jobs of slots; with `until`, the leader resumes then. Raises NotFound."""
         end = None if until is None else _instant(until)
-        self._change(ids, lambda read, now: change.pause(read, now, end, reason))
+        by = author()
+        self._change(ids, lambda read, now: change.pause(read, now, end, reason, by))
 
     def resume(self, *ids: str) -> None:
         """Go on with the first slot after now. Raises NotFound."""
-        self._change(ids, change.resume)
+        by = author()
+        self._change(ids, lambda read, now: change.resume(read, now, by))
+
+    def reset_cursor(self, *ids: str) -> builtins.list[str]:
+        """Bring back cursors that a wrong clock left in the future; the ids of those it moved.
+
+        Each goes to the first slot after now: intentions and misses of instants still to come are
+        taken back, what ran stays. Any other cursor is left alone. Raises NotFound if any is
+        unknown; nothing is changed then.
+        """
+        now = self._told_now()
+        known = {each.id for each in read_all(self._store, Schedule, Where(ids=ids))}
+        require(ids, known, "schedule")
+        return [
+            name
+            for name in dict.fromkeys(ids)
+            if reset.reset_cursor(self._store, name, now, tzdata.IANA_VERSION)
+        ]
 
     def get(self, id: str) -> values.Schedule:  # noqa: A002 - a schedule's id
         """Read one schedule. Raises NotFound."""
@@ -372,10 +394,27 @@ class Client:
             last_tick_at=None if last is None else to_datetime(last),
         )
 
-    def _register_piece(self, definitions: Sequence[Definition], done: Registered) -> None:
+    def _told_now(self) -> Instant:
+        """Tell the time by which cursors are computed; says so where it is not this host's."""
+        now = self._clock.now()
+        nodes = list(read_all(self._store, Node, Where()))
+        told = told_now(nodes, socket.gethostname(), now)
+        if told != now:
+            way = "behind" if told > now else "ahead of"
+            self._events.emit(
+                "tick_error",
+                "warning",
+                error=f"this host's clock is about {format_duration(abs(told - now))} {way} the"
+                f" nodes': now is taken as {format_instant(told)}, as they say",
+            )
+        return told
+
+    def _register_piece(
+        self, definitions: Sequence[Definition], done: Registered, off: Duration
+    ) -> None:
         by, zones = author(), tzdata.IANA_VERSION
         for _ in range(TRIES):
-            now = self._clock.now()
+            now = self._clock.now() + off
             old = self._known([each.id for each in definitions])
             decided = [
                 (each, change.register(old.get(each.id), each, now, by, zones))
@@ -414,15 +453,16 @@ class Client:
         known = {each.id for each in read_all(self._store, Schedule, Where(ids=ids))}
         require(ids, known, "schedule")
         wanted = list(dict.fromkeys(ids))
+        off = self._told_now() - self._clock.now()
         piece = self._store.changes_at_once
         for start in range(0, len(wanted), piece):
-            self._change_piece(wanted[start : start + piece], decide)
+            self._change_piece(wanted[start : start + piece], decide, off)
 
     def _change_piece(
-        self, ids: Sequence[str], decide: Callable[[Due, Instant], Change | None]
+        self, ids: Sequence[str], decide: Callable[[Due, Instant], Change | None], off: Duration
     ) -> None:
         for _ in range(TRIES):
-            now = self._clock.now()
+            now = self._clock.now() + off
             found = {each.schedule.id: each for each in read_all(self._store, Due, Where(ids=ids))}
             require(ids, found, "schedule")
             changes = [made for each in found.values() if (made := decide(each, now)) is not None]
@@ -565,15 +605,6 @@ class Client:
             self._bell = Bell(self._clock)
             self._store.watch(self._bell.ring)
         return self._bell
-
-
-def author() -> str:
-    """Name who changes things: `user@host`."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
 
 
 def _defined(given: values.Schedule | Definition) -> Definition:

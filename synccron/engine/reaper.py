@@ -100,7 +100,7 @@ class Keeper:
         if term is None:
             self._anchor = None
             return SECOND
-        self._end_pauses()
+        self._end_pauses(term)
         if self._clock.monotonic() < self._next_round:
             return SECOND
         try:
@@ -113,14 +113,14 @@ class Keeper:
         self._next_round = self._clock.monotonic() + MINUTE
         return SECOND
 
-    def _end_pauses(self) -> None:
+    def _end_pauses(self, term: Term) -> None:
         now = self._clock.now()
         ended = self._store.read(Schedule, Where(paused_until=now)).items
         if not ended:
             return
         ids = tuple(schedule.id for schedule in ended)
         for due in self._store.read(Due, Where(ids=ids)).items:
-            change = resume(due, now)
+            change = resume(due, now, term.node)
             if change is not None:
                 # Law 2: refused if the schedule has moved, against a command in the same moment.
                 self._store.apply([change])

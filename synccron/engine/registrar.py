@@ -6,12 +6,11 @@ from dataclasses import replace
 from synccron.clock import Clock
 from synccron.engine.tally import Tally
 from synccron.handlers.resolve import offers
-from synccron.model.lease import Node, Session
+from synccron.model.lease import REPORTED, Node, Session
 from synccron.model.time import SECOND, Duration
 from synccron.store.base import Store
 
 LOOK: Duration = 100  # how often it looks for new needs while the store changes, in ms
-REFRESH: Duration = 10 * SECOND  # how old the record may grow when nothing in it changes
 
 
 class Registrar:
@@ -57,7 +56,7 @@ class Registrar:
         known = self._told
         found = offers(self._store.needs()) if self._works else frozenset[str]()
         counted = replace(known, running=self._running(), counters=self._tally.counts())
-        stale = now - self._told_at >= (SECOND if counted != known else REFRESH)
+        stale = now - self._told_at >= (SECOND if counted != known else REPORTED)
         if found != known.offers or stale:
             self.tell(replace(counted, offers=found))
         return SECOND

@@ -82,7 +82,14 @@ def _judge(
     if definition.overlap == "skip" and candidate.active:
         table = timetable(definition.cron, definition.tz, definition.id)
         (miss,) = missed(
-            table, definition.id, job.run_at, job.run_at, besides=(), reason="overlap", now=now
+            table,
+            definition.id,
+            job.run_at,
+            job.run_at,
+            besides=(),
+            reason="overlap",
+            now=now,
+            by=place.node,
         )
         return Admission(candidate=candidate, miss=miss)
     if place.full:

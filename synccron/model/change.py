@@ -1,5 +1,6 @@
-"""Decide what a command does to a schedule: register, pause, resume, unregister."""
+"""Decide what a command does to a schedule: register, pause, resume, unregister, reset."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from synccron.model.cron import CronError, Timetable, timetable
@@ -7,12 +8,16 @@ from synccron.model.job import Job, Miss, Reason
 from synccron.model.miss import missed
 from synccron.model.plan import Due
 from synccron.model.schedule import Cursor, Definition, Revision, Schedule, Tombstone
-from synccron.model.time import SECOND, Duration, Instant
+from synccron.model.time import MINUTE, SECOND, Duration, Instant
 
 # How late an intention may be and still be started by a node: the default lease. A leader's own may
 # differ; then an intention is decided sooner or later than a node would, but never twice, as every
 # write compares it.
 WINDOW: Duration = 5 * SECOND
+# Dispatch writes slots at most a minute ahead; beyond that, and twice the skew that nodes may have,
+# only a wrong clock has put a cursor.
+STRANDED: Duration = MINUTE + 2 * 30 * SECOND
+ERASED = 50  # misses that one change removes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +28,9 @@ class Change:
     is the mark of its cursor as read, where the change moves or ends it; None: the stored cursor
     stays (or there was none, and `schedule.cursor` is the first). `withdrawn` are intentions to
     delete, `queued` those that become queued (the new records), `dropped` those that a miss
-    replaces: all compared as read. `tombstone` instead of `schedule` removes it and, with `error`,
-    cancels its jobs that have not started. Intentions that stay have no revision yet: they follow
-    what the schedule now needs.
+    replaces, `erased` are misses to remove: all compared as read. `tombstone` instead of `schedule`
+    removes it and, with `error`, cancels its jobs that have not started. Intentions that stay have
+    no revision yet: they follow what the schedule now needs.
     """
 
     id: str
@@ -37,6 +42,7 @@ class Change:
     withdrawn: tuple[Job, ...] = ()
     queued: tuple[Job, ...] = ()
     dropped: tuple[Job, ...] = ()
+    erased: tuple[Miss, ...] = ()
     misses: tuple[Miss, ...] = ()
     error: str | None = None
 
@@ -60,6 +66,8 @@ def register(
         updated_at=now,
         cursor=Cursor(next=first, decided_until=start, history_from=now),
         paused=not definition.enabled,
+        paused_by=None if definition.enabled else by,
+        paused_at=None if definition.enabled else now,
     )
     return Change(
         id=definition.id,
@@ -69,16 +77,18 @@ def register(
     )
 
 
-def pause(old: Due, now: Instant, until: Instant | None, reason: str | None) -> Change | None:
+def pause(
+    old: Due, now: Instant, until: Instant | None, reason: str | None, by: str | None = None
+) -> Change | None:
     """Decide a pause, which is a take-back; None: it is paused just so already."""
     schedule = old.schedule
     if schedule.paused and (schedule.paused_until, schedule.pause_reason) == (until, reason):
         return None
-    paused = replace(schedule, paused=True, paused_until=until, pause_reason=reason, updated_at=now)
-    return _change(old, paused, _take_back(old, now, "paused"), took_back=True)
+    paused = replace(_paused(schedule, now, by), paused_until=until, pause_reason=reason)
+    return _change(old, paused, _take_back(old, now, "paused", by), took_back=True)
 
 
-def resume(old: Due, now: Instant) -> Change | None:
+def resume(old: Due, now: Instant, by: str | None = None) -> Change | None:
     """Decide to go on with the first slot after now; None: it is not paused.
 
     A cursor that is already after now is kept; the slots that are leapt are misses (`paused`).
@@ -88,15 +98,15 @@ def resume(old: Due, now: Instant) -> Change | None:
     resumed = _running(old.schedule, now)
     step = _Step(cursor=old.schedule.cursor)
     if old.schedule.cursor.next <= now:
-        step = _leap(step, old, _table(old.schedule.definition), now, "paused")
+        step = _leap(step, old, _table(old.schedule.definition), now, "paused", by)
     return _change(old, resumed, step)
 
 
-def unregister(old: Due, now: Instant) -> Change:
+def unregister(old: Due, now: Instant, by: str | None = None) -> Change:
     """Decide a removal: a take-back, misses for what is due, and a tombstone (law 1)."""
     schedule = old.schedule
-    step = _take_back(old, now, "unregistered")
-    due = _passed(old, step.cursor.next, now, "unregistered", now)
+    step = _take_back(old, now, "unregistered", by)
+    due = _passed(old, step.cursor.next, now, "unregistered", now, by)
     return Change(
         id=schedule.id,
         seen=schedule.mod,
@@ -112,6 +122,71 @@ def unregister(old: Due, now: Instant) -> Change:
         misses=(*step.misses, *due),
         error="unregistered",
     )
+
+
+def stranded(schedule: Schedule, now: Instant) -> bool:
+    """Tell whether a wrong clock has left a cursor further ahead than dispatch would put it.
+
+    One whose cron cannot be read is not judged: nobody can tell where its cursor belongs.
+    """
+    try:
+        return schedule.cursor.next > _table(schedule.definition).next(now + STRANDED)
+    except CronError:
+        return False
+
+
+def reset(
+    old: Due,
+    kept: Sequence[Revision],
+    misses: Sequence[Miss],
+    now: Instant,
+    by: str,
+    tzdata: str,
+) -> Change | None:
+    """Decide to bring a stranded cursor back to the first slot after now; None: it is not stranded.
+
+    A take-back, which also removes what `misses` record of instants still to come (those that end
+    after now); `kept` are the schedule's revisions, the newest first, which tell how many slots
+    stay of one that began before. Slots that have a job already are stepped over. It is a revision:
+    the slots from the new cursor on follow what stands now. Of very many misses a piece goes first,
+    and the cursor stays stranded until it is decided again.
+    """
+    if not stranded(old.schedule, now):
+        return None
+    erased = tuple(miss for miss in misses if miss.last > now)
+    begun = tuple(part for miss in erased if (part := _cut(miss, now, kept)) is not None)
+    if len(erased) > ERASED:
+        piece = tuple(miss for miss in erased if miss.first > now)[:ERASED]
+        return replace(_change(old, old.schedule, _Step(cursor=old.schedule.cursor)), erased=piece)
+    step = _take_back(old, now, "changed", by)
+    cursor = replace(
+        step.cursor,
+        next=_table(old.schedule.definition).next(now),
+        decided_until=now,
+        failures=0,
+        retry_at=None,
+        last_error=None,
+    )
+    schedule = replace(old.schedule, version=old.schedule.version + 1, updated_at=now)
+    change = _change(old, schedule, replace(step, cursor=cursor), took_back=True)
+    return replace(
+        change,
+        revision=_revision(replace(schedule, cursor=cursor), now, by, tzdata),
+        erased=erased,
+        misses=(*begun, *change.misses),
+    )
+
+
+def _cut(miss: Miss, now: Instant, kept: Iterable[Revision]) -> Miss | None:
+    """Give what stays of a miss that reaches beyond now; None: nothing."""
+    if miss.first > now:
+        return None
+    for revision in kept:
+        table = _table(revision.definition)
+        last = table.previous(now)
+        if table.count(miss.first - 1, miss.last) == miss.count and last is not None:
+            return replace(miss, last=last, count=table.count(miss.first - 1, last), follows=None)
+    return replace(miss, last=miss.first, count=1, follows=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,13 +212,13 @@ def _updated(old: Due, definition: Definition, now: Instant, by: str, tzdata: st
     reason: Reason = "paused" if old.schedule.paused else "changed"
     step = _Step(cursor=old.schedule.cursor)
     if definition.rhythm != before.rhythm:
-        step = _leap(_take_back(old, now, reason), old, _table(definition), now, reason)
+        step = _leap(_take_back(old, now, reason, by), old, _table(definition), now, reason, by)
     elif pausing:
-        step = _take_back(old, now, "paused")
+        step = _take_back(old, now, "paused", by)
     elif resuming and old.schedule.cursor.next <= now:
-        step = _leap(step, old, _table(definition), now, "paused")
+        step = _leap(step, old, _table(definition), now, "paused", by)
     if pausing:
-        schedule = replace(schedule, paused=True)
+        schedule = _paused(schedule, now, by)
     elif resuming:
         schedule = _running(schedule, now)
     took_back = pausing or definition.rhythm != before.rhythm
@@ -168,7 +243,7 @@ def _change(old: Due, schedule: Schedule, step: _Step, *, took_back: bool = Fals
     )
 
 
-def _take_back(old: Due, now: Instant, reason: Reason) -> _Step:
+def _take_back(old: Due, now: Instant, reason: Reason, by: str | None) -> _Step:
     """Leave no intention: those after now go, and the cursor with them; the others are decided."""
     schedule, cursor = old.schedule, old.schedule.cursor
     window = min(WINDOW, schedule.definition.misfire_grace)
@@ -181,7 +256,7 @@ def _take_back(old: Due, now: Instant, reason: Reason) -> _Step:
         if now - job.run_at <= window
     )
     misses = tuple(
-        miss for job in dropped for miss in _passed(old, job.run_at, job.run_at, reason, now)
+        miss for job in dropped for miss in _passed(old, job.run_at, job.run_at, reason, now, by)
     )
     if withdrawn:
         first = min(job.run_at for job in withdrawn)
@@ -193,10 +268,12 @@ def _take_back(old: Due, now: Instant, reason: Reason) -> _Step:
     return _Step(cursor=cursor, withdrawn=withdrawn, queued=queued, dropped=dropped, misses=misses)
 
 
-def _leap(step: _Step, old: Due, table: Timetable, now: Instant, reason: Reason) -> _Step:
+def _leap(
+    step: _Step, old: Due, table: Timetable, now: Instant, reason: Reason, by: str | None
+) -> _Step:
     """Set the cursor to the first slot after now and what is decided; record what it leaps."""
     start = max(now, step.cursor.decided_until)
-    leapt = _passed(old, step.cursor.next, start, reason, now)
+    leapt = _passed(old, step.cursor.next, start, reason, now, by)
     cursor = replace(
         step.cursor,
         next=table.next(start),
@@ -209,7 +286,7 @@ def _leap(step: _Step, old: Due, table: Timetable, now: Instant, reason: Reason)
 
 
 def _passed(
-    old: Due, first: Instant, last: Instant, reason: Reason, now: Instant
+    old: Due, first: Instant, last: Instant, reason: Reason, now: Instant, by: str | None
 ) -> tuple[Miss, ...]:
     """Record the slots of the old cron from `first` to `last` that have no record.
 
@@ -219,11 +296,24 @@ def _passed(
         table = _table(old.schedule.definition)
     except CronError:
         return ()
-    return missed(table, old.schedule.id, first, last, besides=old.taken, reason=reason, now=now)
+    schedule_id = old.schedule.id
+    return missed(table, schedule_id, first, last, besides=old.taken, reason=reason, now=now, by=by)
+
+
+def _paused(schedule: Schedule, now: Instant, by: str | None) -> Schedule:
+    return replace(schedule, paused=True, paused_by=by, paused_at=now, updated_at=now)
 
 
 def _running(schedule: Schedule, now: Instant) -> Schedule:
-    return replace(schedule, paused=False, paused_until=None, pause_reason=None, updated_at=now)
+    return replace(
+        schedule,
+        paused=False,
+        paused_until=None,
+        pause_reason=None,
+        paused_by=None,
+        paused_at=None,
+        updated_at=now,
+    )
 
 
 def _revision(schedule: Schedule, now: Instant, by: str, tzdata: str) -> Revision:

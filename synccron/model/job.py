@@ -51,8 +51,8 @@ class Job:
     `retry_delay` is what the retry waits, in case the wall clock jumps back. `needs` is what a node
     must offer to run it; `alone`: no other attempt of its schedule may hold a claim beside it.
     `lateness` is how long after `run_at` its first attempt started. `lost` counts the attempts
-    whose node died. A job without a schedule has revision 0. `mod` is the store's mark of this
-    version.
+    whose node died. A job without a schedule has revision 0. `by` is the leader that made a slot's
+    job, in its term `epoch`. `mod` is the store's mark of this version.
     """
 
     id: str
@@ -79,6 +79,8 @@ class Job:
     error: str | None = None
     result: JsonText | None = None
     cancel_requested_at: Instant | None = None
+    by: str | None = None
+    epoch: int | None = None
     mod: int = 0
 
     @property
@@ -112,7 +114,8 @@ class Miss:
     """The record of consecutive slots that a rule passed over: first, last and how many.
 
     `follows` is the slot before `first`: a store joins the entry to the one of the same reason that
-    ends there.
+    ends there. `by` is who decided it: a leader, in its term `epoch`; a node, at the slot; or who
+    gave the command. Of a joined entry, who decided the last of it.
     """
 
     schedule_id: str
@@ -122,6 +125,8 @@ class Miss:
     reason: Reason
     recorded_at: Instant
     follows: Instant | None = None
+    by: str | None = None
+    epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

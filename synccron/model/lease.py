@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal, get_args
 
-from synccron.model.time import Duration, Instant
+from synccron.model.time import SECOND, Duration, Instant
 
 Counter = Literal[
     "leader_changes",
@@ -20,6 +20,8 @@ Counter = Literal[
     "tick_errors",
 ]
 COUNTERS: tuple[Counter, ...] = get_args(Counter)
+REPORTED: Duration = 10 * SECOND  # how often a node tells its wall time
+CLOCK_OFF: Duration = 5 * SECOND  # how far a command's clock may be off the nodes'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,17 @@ class Totals:
     counters: Mapping[str, int] = field(default_factory=dict)
     last_tick_at: Instant | None = None
     horizon: Instant | None = None
+
+
+def told_now(nodes: Sequence[Node], host: str, now: Instant) -> Instant:
+    """Give the time that a command takes for now: its own, or what the nodes elsewhere say.
+
+    Theirs (the newest record of a live node on another host) where its own clock is more than 5 s
+    off; a record may be as old as the time between two reports. Nodes on this host have its clock.
+    """
+    told = [each.last_seen_at for each in nodes if each.live and each.host != host]
+    newest = max((at for at in told if at is not None), default=now)
+    return now if newest - CLOCK_OFF <= now <= newest + REPORTED + CLOCK_OFF else newest
 
 
 def off_median(nodes: Sequence[Node], node: str) -> Duration:

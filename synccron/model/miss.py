@@ -16,6 +16,8 @@ def missed(
     besides: Iterable[Instant],
     reason: Reason,
     now: Instant,
+    by: str | None = None,
+    epoch: int | None = None,
 ) -> tuple[Miss, ...]:
     """Record the slots from `first` to `last`, both included, except those in `besides`.
 
@@ -38,6 +40,8 @@ def missed(
                     reason=reason,
                     recorded_at=now,
                     follows=table.previous(oldest - 1),
+                    by=by,
+                    epoch=epoch,
                 )
             )
         start = cut + 1

@@ -80,7 +80,7 @@ def plan(
         return None
     if split.wanted and schedule.definition.needs not in offered:
         return _not_offered(due, table, split, now, term)
-    return _dispatched(due, table, split, now, ahead, piece)
+    return _dispatched(due, table, split, now, term, ahead, piece)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,19 +151,25 @@ def _slots(table: Timetable, first: Instant, last: Instant) -> Iterator[Instant]
 
 
 def _dispatched(
-    due: Due, table: Timetable, split: _Split, now: Instant, ahead: Duration, piece: int
+    due: Due,
+    table: Timetable,
+    split: _Split,
+    now: Instant,
+    term: Term,
+    ahead: Duration,
+    piece: int,
 ) -> Plan:
     schedule, cursor = due.schedule, due.schedule.cursor
     # Never one slot alone in the last piece: as the only one it would be judged as being on time.
     runs = split.runs if len(split.runs) <= piece + 1 else split.runs[:piece]
     catch_up = len(split.runs) > 1 or any(slot < now - split.window for slot in split.runs)
-    jobs = [_job(schedule, slot, now, queued=catch_up) for slot in runs]
+    jobs = [_job(schedule, slot, now, term, queued=catch_up) for slot in runs]
     if len(runs) < len(split.runs):
         passed = runs[-1]
     else:
         coming = _slots(table, max(cursor.next, now + 1), now + ahead)
         intentions = [slot for slot, _ in zip(coming, range(piece), strict=False)]
-        jobs += [_job(schedule, slot, now) for slot in intentions if slot not in due.taken]
+        jobs += [_job(schedule, slot, now, term) for slot in intentions if slot not in due.taken]
         passed = max([now, *intentions[-1:]]) if len(intentions) == piece else now + ahead
     return Plan(
         schedule_id=schedule.id,
@@ -171,16 +177,16 @@ def _dispatched(
         at=now,
         cursor=_moved(cursor, table, passed, [job.run_at for job in jobs]),
         jobs=tuple(jobs),
-        queued=tuple(_queued(job, schedule) for job in split.kept),
+        queued=tuple(_queued(job, schedule, term) for job in split.kept),
         dropped=split.dropped,
-        misses=_misfires(due, table, split, now),
+        misses=_misfires(due, table, split, now, term),
     )
 
 
 def _not_offered(due: Due, table: Timetable, split: _Split, now: Instant, term: Term) -> Plan:
     definition = due.schedule.definition
     if not definition.strict_handlers:
-        return _passed_over(due, table, split, now, "no_handler")
+        return _passed_over(due, table, split, now, term, "no_handler")
     failures = due.schedule.cursor.failures + 1
     message = f"no live node offers {definition.needs!r}"
     if failures < definition.max_dispatch_failures:
@@ -193,6 +199,7 @@ def _passed_over(
     table: Timetable,
     split: _Split,
     now: Instant,
+    term: Term,
     reason: Reason,
     dead: tuple[DeadLetter, ...] = (),
 ) -> Plan:
@@ -205,7 +212,10 @@ def _passed_over(
         at=now,
         cursor=_moved(schedule.cursor, table, now, []),
         dropped=split.overdue,
-        misses=(*_misfires(due, table, split, now), *_each(due, table, wanted, reason, now)),
+        misses=(
+            *_misfires(due, table, split, now, term),
+            *_each(due, table, wanted, reason, now, term),
+        ),
         dead=dead,
     )
 
@@ -221,7 +231,7 @@ def _given_up(
 ) -> Plan:
     wanted = sorted([*(job.run_at for job in split.kept), *split.runs])[-DEAD_EACH:]
     dead = tuple(_letter(due.schedule, slot, now, term, failures, message) for slot in wanted)
-    given_up = _passed_over(due, table, split, now, "dispatch_failed", dead)
+    given_up = _passed_over(due, table, split, now, term, "dispatch_failed", dead)
     return replace(given_up, cursor=replace(given_up.cursor, last_error=message))
 
 
@@ -265,7 +275,9 @@ def _moved(cursor: Cursor, table: Timetable, passed: Instant, ran: Iterable[Inst
     )
 
 
-def _misfires(due: Due, table: Timetable, split: _Split, now: Instant) -> tuple[Miss, ...]:
+def _misfires(
+    due: Due, table: Timetable, split: _Split, now: Instant, term: Term
+) -> tuple[Miss, ...]:
     """Record what the misfire rule passed over: due slots up to the cut, overdue intentions."""
     schedule = due.schedule
     passed = missed(
@@ -276,23 +288,38 @@ def _misfires(due: Due, table: Timetable, split: _Split, now: Instant) -> tuple[
         besides=due.taken,
         reason="misfire",
         now=now,
+        by=term.node,
+        epoch=term.epoch,
     )
-    return (*_each(due, table, [job.run_at for job in split.dropped], "misfire", now), *passed)
+    dropped = [job.run_at for job in split.dropped]
+    return (*_each(due, table, dropped, "misfire", now, term), *passed)
 
 
 def _each(
-    due: Due, table: Timetable, slots: Iterable[Instant], reason: Reason, now: Instant
+    due: Due, table: Timetable, slots: Iterable[Instant], reason: Reason, now: Instant, term: Term
 ) -> tuple[Miss, ...]:
     """Record slots one by one; the store joins those that follow each other."""
     schedule_id = due.schedule.id
     return tuple(
         miss
         for slot in sorted(slots)
-        for miss in missed(table, schedule_id, slot, slot, besides=(), reason=reason, now=now)
+        for miss in missed(
+            table,
+            schedule_id,
+            slot,
+            slot,
+            besides=(),
+            reason=reason,
+            now=now,
+            by=term.node,
+            epoch=term.epoch,
+        )
     )
 
 
-def _job(schedule: Schedule, slot: Instant, now: Instant, *, queued: bool = False) -> Job:
+def _job(
+    schedule: Schedule, slot: Instant, now: Instant, term: Term, *, queued: bool = False
+) -> Job:
     job = Job(
         id=slot_key(schedule.id, slot),
         kind="slot",
@@ -304,12 +331,14 @@ def _job(schedule: Schedule, slot: Instant, now: Instant, *, queued: bool = Fals
         slot=slot,
         alone=schedule.definition.alone,
         max_attempts=schedule.definition.retry.max_attempts,
+        by=term.node,
+        epoch=term.epoch,
     )
-    return _queued(job, schedule) if queued else job
+    return _queued(job, schedule, term) if queued else job
 
 
-def _queued(job: Job, schedule: Schedule) -> Job:
-    return replace(job, state="queued", revision=schedule.version)
+def _queued(job: Job, schedule: Schedule, term: Term) -> Job:
+    return replace(job, state="queued", revision=schedule.version, by=term.node, epoch=term.epoch)
 
 
 def _letter(

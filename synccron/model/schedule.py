@@ -120,6 +120,7 @@ class Schedule:
 
     `version` is the number of its newest revision, `mod` the store's mark of this record (it also
     grows with `paused`), `ahead` the earliest slot that is written ahead and still an intention.
+    `paused_by` is who paused it, at `paused_at`.
     """
 
     definition: Definition
@@ -130,6 +131,8 @@ class Schedule:
     paused: bool = False
     paused_until: Instant | None = None
     pause_reason: str | None = None
+    paused_by: str | None = None
+    paused_at: Instant | None = None
     ahead: Instant | None = None
     mod: int = 0
 
@@ -144,6 +147,14 @@ class Schedule:
         if self.paused:
             return None
         return self.cursor.next if self.ahead is None else min(self.cursor.next, self.ahead)
+
+    @property
+    def undecided_at(self) -> Instant | None:
+        """The oldest slot that is not decided, or when the pause ends; None: it is paused for good.
+
+        Whatever stands in the way of a decision: a dispatch that fails, or waits to be tried again.
+        """
+        return self.paused_until if self.paused else self.next_run_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

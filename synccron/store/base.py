@@ -62,8 +62,8 @@ class Where:
     `ids`: of schedules (also for Due and Tombstone), jobs (also for Output, Step and Receipt), dead
     letters, nodes. `schedule`: records that belong to it. `pattern`: a shell glob on the schedule's
     id. `labels`: all of these, on the schedule. `states`: of jobs. `since`: created, recorded or
-    made at or after it. `paused_until`: schedules whose pause ends at or before it. `overdue`: for
-    Totals, what is due before it counts as overdue.
+    made at or after it. `paused_until`: schedules whose pause ends at or before it. `overdue`:
+    schedules whose oldest undecided slot is before it (`undecided_at`); Totals counts them.
     """
 
     ids: Sequence[str] | None = None

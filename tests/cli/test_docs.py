@@ -73,7 +73,9 @@ def test_bash_completes_commands_options_and_ids(tmp_path):
     fake = tmp_path / "synccron"
     fake.write_text('#!/bin/sh\necho "ID WHEN"; echo "backup $*"; echo "billing x"\n')
     fake.chmod(0o755)
-    assert complete("synccron re", tmp_path) == ["register", "resume", "retry"]
+    assert complete("synccron re", tmp_path) == [
+        *("register", "resume", "reset-cursor", "retry"),
+    ]
     assert complete("synccron dlq re", tmp_path) == ["retry"]
     assert complete("synccron dlq purge --y", tmp_path) == ["--yes"]
     assert complete("synccron jobs --st", tmp_path) == ["--state", "--store", "--store-timeout"]

@@ -404,3 +404,12 @@ def test_json_is_valid_whatever_it_carries(cli):
     assert out.isascii()
     assert "\x1b" not in out
     assert json.loads(out)["input"] == "\x1b\u202e"
+
+
+def test_reset_cursor_leaves_a_cursor_alone_that_stands_where_it_belongs(cli):
+    assert cli("register", "job", "--cron", "* * * * *", "--", "true").status == 0
+    left = cli("reset-cursor", "job")
+    assert (left.status, left.out) == (0, "")
+    assert left.err == "job is left alone: its cursor stands where it belongs\n"
+    assert cli("reset-cursor", "job", "--json").json == {"reset": [], "left": ["job"]}
+    assert cli("reset-cursor", "job", "nowhere").status == 3

@@ -352,3 +352,19 @@ def test_an_id_that_comes_back_keeps_its_past(client: Client) -> None:
         client.get("backup")
     assert client.register(BACKUP).created == ["backup"]
     assert client.get("backup").version == 2
+
+
+def test_a_cursor_that_a_wrong_clock_left_in_the_future_is_brought_back(
+    client: Client, clock: ManualClock
+) -> None:
+    clock.jump(DAY)
+    client.register(BACKUP, Schedule(id="often", cron="* * * * *", run="x"))
+    clock.jump(-DAY)
+    assert client.reset_cursor("backup", "often") == ["backup", "often"]
+    cursor = client.get("often").cursor_at
+    assert cursor is not None
+    assert to_instant(cursor) <= clock.now() + 60 * SECOND
+    assert [revision.version for revision in client.revisions("often")] == [2, 1]
+    assert client.reset_cursor("often") == []
+    with pytest.raises(NotFound):
+        client.reset_cursor("nowhere", "often")

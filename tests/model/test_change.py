@@ -5,10 +5,20 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synccron.model.change import Change, pause, register, resume, unregister
+from synccron.model.change import (
+    ERASED,
+    Change,
+    pause,
+    register,
+    reset,
+    resume,
+    stranded,
+    unregister,
+)
 from synccron.model.cron import timetable
+from synccron.model.job import Miss
 from synccron.model.plan import Due
-from synccron.model.schedule import Cursor, Schedule, Tombstone
+from synccron.model.schedule import Cursor, Revision, Schedule, Tombstone
 from synccron.model.time import DAY, SECOND, Instant
 from tests.make import NOW, at, definition, due, job, schedule
 
@@ -181,3 +191,70 @@ def test_every_slot_that_a_change_leaps_has_a_record(
             assert after.next > now
         current = replace(decided.schedule, mod=1)
     assert recorded == expected
+
+
+def stray(first: Instant, last: Instant, count: int) -> Miss:
+    return Miss(
+        schedule_id="job", first=first, last=last, count=count, reason="misfire", recorded_at=last
+    )
+
+
+def kept(made: Schedule) -> list[Revision]:
+    return [
+        Revision(
+            schedule_id=made.id,
+            version=1,
+            definition=made.definition,
+            at=NOW,
+            by="me@here",
+            cursor=made.cursor.next,
+            tzdata="2026f",
+        )
+    ]
+
+
+def test_a_stranded_cursor_is_reset_to_the_first_slot_after_now() -> None:
+    made = schedule()
+    far = NOW + DAY
+    read = due(made, cursor=far, intentions=(job(made, far - 60_000),))
+    reaching, ahead = (
+        stray(at("22:02:00"), at("22:09:00"), 8),
+        stray(at("22:11:00"), at("22:20:00"), 10),
+    )
+    decided = reset(read, kept(made), [ahead, reaching], at("22:05:30"), "me@here", "2026f")
+    assert decided is not None
+    assert (cursor(decided).next, cursor(decided).decided_until) == (at("22:06:00"), at("22:05:30"))
+    assert (decided.withdrawn, decided.cursor_seen) == (read.intentions, 1)
+    assert decided.erased == (ahead, reaching)
+    assert [(m.first, m.last, m.count) for m in decided.misses] == [
+        (at("22:02:00"), at("22:05:00"), 4)
+    ]
+    assert decided.revision is not None
+    assert (decided.revision.version, decided.revision.cursor) == (2, at("22:06:00"))
+
+
+def test_a_cursor_that_dispatch_ahead_has_moved_is_left_alone() -> None:
+    made = schedule(cron="* * * * * *")
+    assert reset(due(made, cursor=NOW + 60 * SECOND), kept(made), [], NOW, "me", "2026f") is None
+    assert reset(due(made, cursor=NOW + 121 * SECOND), kept(made), [], NOW, "me", "2026f") is None
+    assert stranded(due(made, cursor=NOW + 122 * SECOND).schedule, NOW)
+
+
+def test_very_many_misses_go_before_the_cursor_moves() -> None:
+    made = schedule()
+    many = [stray(NOW + n * 120_000, NOW + n * 120_000, 1) for n in range(200, 0, -1)]
+    decided = reset(due(made, cursor=NOW + DAY), kept(made), many, NOW, "me", "2026f")
+    assert decided is not None
+    assert (len(decided.erased), decided.cursor_seen) == (ERASED, None)
+    assert cursor(decided).next == NOW + DAY
+
+
+def test_who_paused_stands_in_the_schedule_and_in_the_misses() -> None:
+    decided = pause(due(), at("22:00:30"), None, "move", "me@here")
+    assert decided is not None
+    assert decided.schedule is not None
+    assert (decided.schedule.paused_by, decided.schedule.paused_at) == ("me@here", at("22:00:30"))
+    again = resume(due(decided.schedule), at("22:03:30"), "you@there")
+    assert again is not None
+    assert again.schedule is not None
+    assert (again.schedule.paused_by, again.misses[0].by) == (None, "you@there")

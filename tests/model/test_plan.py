@@ -271,3 +271,10 @@ def test_every_slot_that_the_cursor_passes_has_exactly_one_record(
     )
     for (_, last, _), (first, _, _) in pairwise(records):
         assert last < first
+
+
+def test_what_a_leader_decides_bears_its_name_and_its_epoch() -> None:
+    decided = decide(due(cursor=at("22:01:00")), at("22:05:00"))
+    found = [(each.by, each.epoch) for each in decided.jobs]
+    found += [(each.by, each.epoch) for each in decided.misses]
+    assert found == [(TERM.node, TERM.epoch)] * 2

@@ -56,6 +56,8 @@ class Standing:
     paused: bool = False
     paused_until: Instant | None = None
     pause_reason: str | None = None
+    paused_by: str | None = None
+    paused_at: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,6 +225,8 @@ def standing_text(schedule: Schedule) -> bytes:
         paused=schedule.paused,
         paused_until=schedule.paused_until,
         pause_reason=schedule.pause_reason,
+        paused_by=schedule.paused_by,
+        paused_at=schedule.paused_at,
     )
     return encode(standing).encode()
 
@@ -245,6 +249,8 @@ def schedule_of(
         paused=standing.paused,
         paused_until=standing.paused_until,
         pause_reason=standing.pause_reason,
+        paused_by=standing.paused_by,
+        paused_at=standing.paused_at,
         ahead=ahead,
         mod=mod,
     )

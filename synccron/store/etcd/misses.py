@@ -6,7 +6,7 @@ from dataclasses import replace
 from synccron.model.job import Miss
 from synccron.store.codec import decode, encode
 from synccron.store.etcd.cluster import Cluster
-from synccron.store.etcd.draft import Draft, firsts
+from synccron.store.etcd.draft import Draft, firsts, ranges
 from synccron.store.etcd.layout import Pair, newest_first
 
 
@@ -16,6 +16,21 @@ def newest(cluster: Cluster, schedule_ids: Sequence[str]) -> dict[str, Pair | No
     return dict(zip(schedule_ids, firsts(cluster.etcd, starts), strict=True))
 
 
+def erase(cluster: Cluster, draft: Draft, misses: Sequence[Miss]) -> None:
+    """Remove entries that stand as read; what is written in the place of one comes after."""
+    keys = [
+        cluster.layout.kept("miss", each.schedule_id, newest_first(each.first)) for each in misses
+    ]
+    found, _ = ranges(cluster.etcd, keys)
+    for key, miss, pair in zip(keys, misses, found, strict=True):
+        if pair is None or decode(Miss, pair.value.decode()) != miss:
+            draft.never()
+            return
+        # Law 2: against another who records misses of the schedule in the same moment.
+        draft.stands(key, pair.mod)
+        draft.delete(key)
+
+
 def write(cluster: Cluster, draft: Draft, misses: Sequence[Miss], before: Pair | None) -> None:
     """Add misses of one schedule, oldest first, to a draft; `before` is its newest entry.
 
@@ -23,7 +38,7 @@ def write(cluster: Cluster, draft: Draft, misses: Sequence[Miss], before: Pair |
     who records misses of the schedule in the same moment.
     """
     last = None if before is None else decode(Miss, before.value.decode())
-    demanded: set[bytes] = set()
+    demanded: set[bytes] = set(draft.writes)
     for miss in misses:
         joins = last is not None and (miss.follows, miss.reason) == (last.last, last.reason)
         if joins and last is not None:
@@ -32,6 +47,8 @@ def write(cluster: Cluster, draft: Draft, misses: Sequence[Miss], before: Pair |
                 last=miss.last,
                 count=last.count + miss.count,
                 recorded_at=miss.recorded_at,
+                by=miss.by,
+                epoch=miss.epoch,
             )
         else:
             entry = replace(miss, follows=None)

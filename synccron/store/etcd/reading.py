@@ -63,6 +63,9 @@ def _page(
     names = view.ids() if wanted is None else wanted
     if where.paused_until is not None:
         names = [name for name in names if view.due_at(name) is None]
+    if where.overdue is not None:
+        at = {name: view.undecided_at(name) for name in names}
+        names = [name for name in names if (each := at[name]) is not None and each < where.overdue]
     found: list[Schedule] = []
     for name in names:
         schedule = None if after is not None and name <= after else view.schedule(name)
@@ -257,9 +260,8 @@ def totals(cluster: Cluster, overdue: Instant | None) -> Totals:
         names = view.ids()
         late: list[Instant] = []
         if overdue is not None:
-            at = (view.due_at(name) for name in names)
+            at = (view.undecided_at(name) for name in names)
             late = [each for each in at if each is not None and each < overdue]
-            late += [entry.run_at for entry in view.waits() if entry.run_at < overdue]
         return Totals(
             schedules=len(names),
             paused=sum(view.due_at(name) is None for name in names),

@@ -211,6 +211,8 @@ def _change(cluster: Cluster, draft: Draft, change: Change, seen: _Seen) -> None
     if seen.schedule is None:
         draft.stands(layout.kept("gone", change.id), _mod(seen.stone))
     _intentions(cluster, draft, dropped=(*change.withdrawn, *change.dropped), queued=change.queued)
+    if change.erased:
+        misses.erase(cluster, draft, change.erased)
     if change.misses:
         before = misses.newest(cluster, [change.id])[change.id]
         misses.write(cluster, draft, _in_order(change.misses), before)

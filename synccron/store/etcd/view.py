@@ -269,6 +269,15 @@ class View:
         """Tell when the leader has to look at a schedule; None: it is paused."""
         return self._due_at.get(schedule_id)
 
+    def undecided_at(self, schedule_id: str) -> Instant | None:
+        """Tell the oldest slot of a schedule that is not decided; see `Schedule.undecided_at`."""
+        found, cursor = self._standing.get(schedule_id), self._cursors.get(schedule_id)
+        if found is None or cursor is None:
+            return None
+        if found[0].paused:
+            return found[0].paused_until
+        return min([cursor.next, *(each.run_at for each in self.intentions(schedule_id))])
+
     def needs(self) -> frozenset[str]:
         """Tell what schedules and unsettled jobs need."""
         found = {standing.definition.needs for standing, _ in self._standing.values()}

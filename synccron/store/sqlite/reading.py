@@ -40,6 +40,17 @@ _LABELLED = """{schedule} IN (
 _PAUSED = "{} IN (SELECT id FROM schedules WHERE paused = 1 AND paused_until <= ?)"
 
 
+# Each from an index of its own; a dispatch that waits to be tried again is overdue all the same.
+_OVERDUE = """
+SELECT id, due_at AS at FROM schedules WHERE due_at < ?1 AND due_at IS NOT NULL
+UNION ALL SELECT id, next FROM schedules WHERE next < ?1 AND retry_at IS NOT NULL AND paused = 0
+UNION ALL SELECT id, paused_until FROM schedules WHERE paused = 1 AND paused_until < ?1
+UNION ALL SELECT schedule_id, run_at FROM jobs
+WHERE phase = 'intended' AND run_at < ?1 AND phase <> 'settled'
+"""
+_IS_OVERDUE = f"{{}} IN (SELECT id FROM ({_OVERDUE.replace('?1', '?')}))"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
     """How one kind of record is read.
@@ -255,23 +266,11 @@ def totals(db: sqlite3.Connection, overdue: Instant | None) -> Totals:
 
 
 def _overdue(db: sqlite3.Connection, before: Instant) -> tuple[int, Instant | None]:
-    """Count the schedules that should have been dispatched, and the jobs that should have begun."""
-    found = [
-        db.execute(
-            "SELECT count(*), min(due_at) FROM schedules WHERE due_at < ? AND due_at IS NOT NULL",
-            (before,),
-        ).fetchone(),
-        *(
-            db.execute(
-                "SELECT count(*), min(run_at) FROM jobs"
-                " WHERE phase = ? AND run_at < ? AND phase <> 'settled'",
-                (phase, before),
-            ).fetchone()
-            for phase in ("intended", "queued", "retrying")
-        ),
-    ]
-    oldest = [instant for _, instant in found if instant is not None]
-    return sum(number for number, _ in found), min(oldest, default=None)
+    """Count the schedules whose oldest undecided slot is before an instant, and give that slot."""
+    number, oldest = db.execute(
+        f"SELECT count(DISTINCT id), min(at) FROM ({_OVERDUE})", (before,)
+    ).fetchone()
+    return number, oldest
 
 
 def _count(db: sqlite3.Connection, statement: str) -> int:
@@ -299,6 +298,9 @@ def _conditions(shelf: Shelf, where: Where) -> tuple[list[str], list[Any]]:
     if where.paused_until is not None:
         paused = "s.id" if shelf is SCHEDULES else ""
         wanted.append((paused, _PAUSED, [where.paused_until]))
+    if where.overdue is not None:
+        overdue = "s.id" if shelf is SCHEDULES else ""
+        wanted.append((overdue, _IS_OVERDUE, [where.overdue] * 4))
     if any(not column for column, _, _ in wanted):
         raise ValueError(f"a condition of {where} is not one of these records")
     conditions = [text.format(column) for column, text, _ in wanted]

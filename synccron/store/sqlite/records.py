@@ -25,7 +25,7 @@ _UPDATE_JOB = (
 _INSERT_MISS = insert("misses", MISS_FIELDS)
 _INSERT_LETTER = insert("dead_letters", DEAD_LETTER_FIELDS)
 _JOIN_MISS = """
-UPDATE misses SET last = ?, count = count + ?, recorded_at = ?
+UPDATE misses SET last = ?, count = count + ?, recorded_at = ?, by = ?, epoch = ?
 WHERE seq = (
   SELECT seq FROM misses WHERE schedule_id = ? AND last = ? AND reason = ? ORDER BY seq DESC LIMIT 1
 )
@@ -96,6 +96,8 @@ def insert_miss(transaction: Transaction, miss: Miss) -> None:
                 miss.last,
                 miss.count,
                 miss.recorded_at,
+                miss.by,
+                miss.epoch,
                 miss.schedule_id,
                 miss.follows,
                 miss.reason,
@@ -104,6 +106,16 @@ def insert_miss(transaction: Transaction, miss: Miss) -> None:
         if joined.rowcount:
             return
     transaction.db.execute(_INSERT_MISS, [getattr(miss, name) for name in MISS_FIELDS])
+
+
+def delete_miss(transaction: Transaction, miss: Miss) -> bool:
+    """Remove an entry, if it stands as read."""
+    removed = transaction.db.execute(
+        "DELETE FROM misses WHERE schedule_id = ? AND first = ? AND last = ? AND count = ?"
+        " AND reason = ?",
+        (miss.schedule_id, miss.first, miss.last, miss.count, miss.reason),
+    )
+    return removed.rowcount == 1
 
 
 def insert_letters(transaction: Transaction, letters: Iterable[DeadLetter]) -> None:

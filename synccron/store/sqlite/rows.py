@@ -18,7 +18,7 @@ Row = tuple[Any, ...]
 JOB_FIELDS = tuple(field.name for field in fields(Job))
 JOB_COLUMNS = ", ".join(f"j.{name}" for name in JOB_FIELDS)
 DEAD_LETTER_FIELDS = tuple(field.name for field in fields(DeadLetter))
-MISS_FIELDS = ("schedule_id", "first", "last", "count", "reason", "recorded_at")
+MISS_FIELDS = ("schedule_id", "first", "last", "count", "reason", "recorded_at", "by", "epoch")
 REVISION_FIELDS = ("schedule_id", "version", "definition", "at", "by", "cursor", "tzdata")
 
 _CURSOR_FIELDS = (
@@ -37,6 +37,8 @@ _STATE_FIELDS = (
     "paused",
     "paused_until",
     "pause_reason",
+    "paused_by",
+    "paused_at",
     "mod",
 )
 # Retention alone moves `history_from`: a decision that was read before it did must not undo that.
@@ -89,7 +91,7 @@ def job_values(job: Job) -> list[Any]:
 def schedule_of(row: Row) -> Schedule:
     """Make a schedule of a row of SCHEDULE_SELECT."""
     state, rest = row[: len(_STATE_FIELDS)], row[len(_STATE_FIELDS) :]
-    version, created_at, updated_at, paused, paused_until, pause_reason, mod = state
+    version, created_at, updated_at, paused, until, reason, paused_by, paused_at, mod = state
     *cursor, cursor_mod, definition, ahead = rest
     return Schedule(
         definition=read_definition(definition),
@@ -98,8 +100,10 @@ def schedule_of(row: Row) -> Schedule:
         updated_at=updated_at,
         cursor=Cursor(**dict(zip(_CURSOR_FIELDS, cursor, strict=True)), mod=cursor_mod),
         paused=bool(paused),
-        paused_until=paused_until,
-        pause_reason=pause_reason,
+        paused_until=until,
+        pause_reason=reason,
+        paused_by=paused_by,
+        paused_at=paused_at,
         ahead=ahead,
         mod=mod,
     )
@@ -114,6 +118,8 @@ def state_values(schedule: Schedule, mod: int) -> list[Any]:
         int(schedule.paused),
         schedule.paused_until,
         schedule.pause_reason,
+        schedule.paused_by,
+        schedule.paused_at,
         mod,
         schedule.definition.needs,
     ]

@@ -16,6 +16,7 @@ from synccron.model.schedule import Schedule, Tombstone
 from synccron.model.time import Instant
 from synccron.store.sqlite.records import (
     delete_intention,
+    delete_miss,
     insert_job,
     insert_letters,
     insert_miss,
@@ -83,6 +84,8 @@ def _apply(transaction: Transaction, change: Change, now: Instant) -> None:
         _demand(delete_intention(transaction, job))
     for job in change.queued:
         _demand(queue_intention(transaction, job))
+    for miss in change.erased:
+        _demand(delete_miss(transaction, miss))
     for miss in change.misses:
         insert_miss(transaction, miss)
     if change.revision is not None:

@@ -184,7 +184,19 @@ CREATE TABLE dead_letters (
 CREATE INDEX dead_letter_schedule ON dead_letters (schedule_id, seq);
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST,)  # entry n makes version n + 1 of version n
+_DECIDED_BY = """
+-- Who decided: a leader (by) in its term (epoch), a node, or who gave a command.
+ALTER TABLE jobs ADD COLUMN by TEXT;
+ALTER TABLE jobs ADD COLUMN epoch INTEGER;
+ALTER TABLE misses ADD COLUMN by TEXT;
+ALTER TABLE misses ADD COLUMN epoch INTEGER;
+ALTER TABLE schedules ADD COLUMN paused_by TEXT;
+ALTER TABLE schedules ADD COLUMN paused_at INTEGER;
+-- What is overdue although its next try is not: a dispatch that failed waits until `retry_at`.
+CREATE INDEX schedule_retrying ON schedules (next) WHERE retry_at IS NOT NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_FIRST, _DECIDED_BY)  # entry n makes version n + 1 of version n
 VERSION = len(MIGRATIONS)
 # The version that a program must know at least to work on this layout, so that neighbouring
 # versions share a file: an entry that takes away or changes meaning raises it to its own number.

@@ -1,0 +1,39 @@
+"""Bring a cursor back that a wrong clock has left in the future."""
+
+from synccron.client.author import author
+from synccron.errors import StoreError
+from synccron.model.change import reset
+from synccron.model.job import Miss
+from synccron.model.plan import Due
+from synccron.model.schedule import Revision
+from synccron.model.time import Instant
+from synccron.store.base import Store, Where
+from synccron.store.history import read_all
+
+TRIES = 50  # how often it is decided anew when what it was decided for has moved
+
+
+def reset_cursor(store: Store, schedule_id: str, now: Instant, zones: str) -> bool:
+    """Reset one schedule's cursor if it is stranded; whether it was."""
+    moved = False
+    refused = 0
+    where = Where(schedule=schedule_id)
+    while refused < TRIES:
+        found = store.read(Due, Where(ids=(schedule_id,))).items
+        if not found:
+            return moved
+        ahead = []
+        for miss in read_all(store, Miss, where):  # those that end last come first
+            if miss.last <= now:
+                break
+            ahead.append(miss)
+        revisions = list(read_all(store, Revision, where))
+        change = reset(found[0], revisions, ahead, now, author(), zones)
+        if change is None:
+            return moved
+        # Law 2: refused if a dispatch or another command came in between.
+        if store.apply([change]):
+            moved = True
+        else:
+            refused += 1
+    raise StoreError(f"the schedule {schedule_id} kept changing meanwhile", hint="try again")

@@ -1,0 +1,124 @@
+"""What the store keeps so that people can see who decided what, and what is overdue."""
+
+from dataclasses import replace
+
+from synccron.model.change import pause, reset, resume
+from synccron.model.job import Miss
+from synccron.model.lease import Totals
+from synccron.model.schedule import Revision, Schedule
+from synccron.model.time import DAY, MINUTE, SECOND
+from synccron.store.base import Where
+
+
+def overdue(world, at):
+    return [each.id for each in world.store.read(Schedule, Where(overdue=at)).items]
+
+
+def test_jobs_and_misses_say_which_leader_decided_them_in_which_term(world):
+    world.register()
+    at = world.join()
+    world.pass_(3 * MINUTE, at)
+    term = world.lead(at)
+    assert world.store.dispatch(term, world.plans(term)) == [True]
+    (job,) = world.jobs(schedule="job")
+    (miss,) = world.store.read(Miss, Where(schedule="job")).items
+    assert (job.by, job.epoch) == (miss.by, miss.epoch) == (term.node, term.epoch)
+
+
+def test_who_paused_is_kept_until_it_is_resumed(world):
+    world.register()
+    paused = pause(world.due(), world.clock.now(), None, None, "me@here")
+    assert world.store.apply([paused])
+    found = world.schedule()
+    assert (found.paused_by, found.paused_at) == ("me@here", world.clock.now())
+    assert world.store.apply([resume(world.due(), world.clock.now(), "you@there")])
+    assert world.schedule().paused_by is None
+
+
+def test_a_schedule_is_overdue_while_its_oldest_slot_is_undecided(world):
+    world.register("a")
+    world.register("b")
+    assert world.store.apply([world.pausing("b")])
+    at = world.join()
+    slot = world.schedule("a").cursor.next
+    world.pass_(MINUTE, at)
+    assert overdue(world, slot) == []
+    assert overdue(world, slot + 1) == ["a"]
+    term = world.lead(at)
+    assert world.store.dispatch(term, world.plans(term)) == [True]
+    assert overdue(world, slot + 1) == ["a"]  # an intention is not decided either
+    world.claim(at, world.jobs(schedule="a")[0].id)
+    assert overdue(world, slot + 1) == []
+
+
+def test_a_dispatch_that_waits_to_be_tried_again_is_overdue_all_the_same(world):
+    world.register(handler="nowhere:f")
+    at = world.join()
+    world.pass_(MINUTE, at)
+    term = world.lead(at)
+    (failed,) = world.plans(term)
+    assert failed.cursor.retry_at is not None
+    assert world.store.dispatch(term, [failed]) == [True]
+    slot = world.schedule().cursor.next
+    assert overdue(world, slot + 1) == ["job"]
+    seen = world.store.read(Totals, Where(overdue=slot + 1)).items[0]
+    assert (seen.overdue, seen.oldest_due_at) == (1, slot)
+
+
+def test_a_pause_that_should_have_ended_is_overdue(world):
+    world.register()
+    change = world.pausing()
+    until = world.clock.now() + SECOND
+    ending = replace(change.schedule, paused_until=until)
+    assert world.store.apply([replace(change, schedule=ending)])
+    assert overdue(world, until) == []
+    assert overdue(world, until + 1) == ["job"]
+
+
+def stranded(world):
+    """A schedule whose cursor and misses a wrong clock has left in the future."""
+    world.register()
+    at = world.join()
+    world.pass_(MINUTE, at)
+    term = world.lead(at)
+    assert world.store.dispatch(term, world.plans(term)) == [True]
+    world.run(at, world.jobs()[0].id)
+    now = world.clock.now()
+    world.clock.jump(DAY)
+    assert world.store.dispatch(term, world.plans(term)) == [True]
+    world.run(at, world.jobs()[0].id)
+    world.clock.jump(-DAY)
+    return now
+
+
+def resetting(world, now):
+    misses = world.store.read(Miss, Where(schedule="job")).items
+    revisions = world.store.read(Revision, Where(schedule="job")).items
+    return reset(world.due(), revisions, misses, now, "me@here", "2026f")
+
+
+def test_a_cursor_that_is_reset_takes_back_the_misses_to_come_and_keeps_what_ran(world):
+    now = stranded(world)
+    change = resetting(world, now)
+    assert change is not None
+    assert world.store.apply([change])
+    schedule = world.schedule()
+    assert now < schedule.cursor.next <= now + MINUTE
+    assert not [
+        miss
+        for miss in world.store.read(Miss, Where(schedule="job")).items
+        if miss.last >= schedule.cursor.next
+    ]
+    ahead = [job.slot for job in world.jobs() if job.slot > now]
+    assert world.due().taken == frozenset(ahead) != frozenset()
+    assert world.store.read(Revision, Where(schedule="job")).items[0].by == "me@here"
+    assert resetting(world, now) is None
+
+
+def test_a_reset_is_refused_when_a_miss_has_changed_since_it_was_read(world):
+    now = stranded(world)
+    change = resetting(world, now)
+    (erased, *_) = change.erased
+    grown = replace(change, erased=(replace(erased, count=erased.count + 1),))
+    assert not world.store.apply([grown])
+    assert world.store.apply([change])
