@@ -5,15 +5,11 @@ one value. Errors are not shown here: `main.py` does that for all.
 """
 
 import functools
-import inspect
 import json
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Concatenate, ParamSpec
-
-import typer
+from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NamedTuple, ParamSpec
 
 from synccron.cli.paper import Paper, paper_for, say
 from synccron.clock import SystemClock
@@ -22,6 +18,10 @@ from synccron.model.time import Duration, Instant, parse_duration, parse_instant
 from synccron.store import default_store_url
 
 if TYPE_CHECKING:
+    import inspect
+
+    import typer
+
     from synccron.client import Client
     from synccron.events import Event
 
@@ -29,10 +29,11 @@ P = ParamSpec("P")
 
 _STORE = "The store: sqlite:///absolute/path or a plain path."
 _TIMEOUT = "How long to try to reach the store."
+_PLAIN = "No colour, whatever the terminal."
+STORE = "SYNCCRON_STORE"  # the variable that names the store where --store does not
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(NamedTuple):
     """The global options of one command, and the ways to answer that follow from them."""
 
     store: str | None = None
@@ -86,7 +87,7 @@ def json_line(document: Any) -> str:
 
 
 def command(
-    app: typer.Typer, name: str, *, store: bool = True, json: bool = True, hidden: bool = False
+    app: "typer.Typer", name: str, *, store: bool = True, json: bool = True, hidden: bool = False
 ) -> Callable[
     [Callable[Concatenate[Call, P], int | None]], Callable[Concatenate[Call, P], int | None]
 ]:
@@ -94,16 +95,18 @@ def command(
 
     `store`: it touches one. `json`: it prints something. What it returns is the exit status.
     """
+    import inspect
+
+    in_store, in_json, always = _shared_options()
+    shared = [*(in_store if store else ()), *(in_json if json else ()), *always]
 
     def register(
         function: Callable[Concatenate[Call, P], int | None],
     ) -> Callable[Concatenate[Call, P], int | None]:
-        shared = [*(_STORE_OPTIONS if store else ()), *(_JSON_OPTIONS if json else ()), *_ALWAYS]
-
         @functools.wraps(function)
         def called(*args: Any, **given: Any) -> int | None:
             chosen = {option.name: given.pop(option.name) for option in shared}
-            return function(_call(**chosen), *args, **given)
+            return function(call_of(**chosen), *args, **given)
 
         own = list(inspect.signature(function).parameters.values())[1:]
         called.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
@@ -113,7 +116,7 @@ def command(
     return register
 
 
-def _call(
+def call_of(
     *,
     store: str | None = None,
     store_timeout: str = "5s",
@@ -121,6 +124,7 @@ def _call(
     no_color: bool = False,
     debug: bool = False,  # noqa: ARG001 - main.py looks for it itself, as parsing may fail
 ) -> Call:
+    """Make the call of its global options."""
     return Call(
         store=store,
         store_timeout=duration(store_timeout, "--store-timeout"),
@@ -175,42 +179,21 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, str]:
     return found
 
 
-def _shared(name: str, annotation: Any, default: Any) -> inspect.Parameter:
-    kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+@functools.cache
+def _shared_options() -> "tuple[list[inspect.Parameter], ...]":
+    """Give the options of all commands: those on the store, on JSON, and always."""
+    import inspect
 
+    import typer
 
-_STORE_OPTIONS = (
-    _shared(
-        "store",
-        Annotated[
-            str | None,
-            typer.Option("--store", metavar="URL", envvar="SYNCCRON_STORE", help=_STORE),
-        ],
-        None,
-    ),
-    _shared(
-        "store_timeout",
-        Annotated[str, typer.Option("--store-timeout", metavar="TIME", help=_TIMEOUT)],
-        "5s",
-    ),
-)
-_JSON_OPTIONS = (
-    _shared(
-        "as_json",
-        Annotated[bool, typer.Option("--json", help="Print one JSON document.")],
-        False,
-    ),
-)
-_ALWAYS = (
-    _shared(
-        "no_color",
-        Annotated[bool, typer.Option("--no-color", help="No colour, whatever the terminal.")],
-        False,
-    ),
-    _shared(
-        "debug",
-        Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")],
-        False,
-    ),
-)
+    def option(name: str, kind: Any, default: Any, *words: str, **more: Any) -> inspect.Parameter:
+        annotation = Annotated[kind, typer.Option(*words, **more)]
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        return inspect.Parameter(name, keyword, default=default, annotation=annotation)
+
+    store = option("store", str | None, None, "--store", metavar="URL", envvar=STORE, help=_STORE)
+    timeout = option("store_timeout", str, "5s", "--store-timeout", metavar="TIME", help=_TIMEOUT)
+    as_json = option("as_json", bool, False, "--json", help="Print one JSON document.")
+    plain = option("no_color", bool, False, "--no-color", help=_PLAIN)
+    debug = option("debug", bool, False, "--debug", help="Show the traceback of an error.")
+    return [store, timeout], [as_json], [plain, debug]

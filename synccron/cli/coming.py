@@ -53,7 +53,7 @@ def coming(
     else:
         cron, zone = what, tz or "UTC"
     slots, table = _slots(cron, zone, seed, start, count)
-    from synccron.cli.render import in_words
+    from synccron.cli.table import in_words
 
     title = f"{visible(cron)}  ({in_words(cron, seed or '')}; {visible(zone)})"
     call.answer(

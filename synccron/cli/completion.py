@@ -39,7 +39,7 @@ class Entry:
 
 def entries() -> list[Entry]:
     """Give all commands that are shown, the outermost first."""
-    from synccron.cli.main import root
+    from synccron.cli.tree import root
 
     return list(_walk(root(), (), None))
 

@@ -7,13 +7,14 @@ before it reaches a terminal. Colour only ever repeats what a word says.
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TextIO
+from itertools import islice
+from typing import NamedTuple, TextIO
 
 from synccron.model.time import DAY, HOUR, MINUTE, SECOND, Instant, format_instant, to_instant
 
 _GAP = "  "
+_BLOCK = 1000  # rows that are laid out at once
 _LEAST = 8  # characters of a last column that has to yield
 _STATES = ("STATE", "LAST", "OUTCOME")  # columns that begin with a state's word
 _HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, bidi and the invisible, surrogates, breaks
@@ -60,8 +61,7 @@ def _escaped(text: str, kept: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paper:
+class Paper(NamedTuple):
     """What is written on: a terminal of this width, or (None) a pipe that gets everything whole.
 
     `now` is what relative times are relative to; a pipe gets absolute ones, which stay true.
@@ -83,9 +83,12 @@ class Paper:
 
     def when(self, moment: datetime | None) -> str:
         """Tell an instant: `in 4m` on a terminal, RFC 3339 in a pipe, `-` for none."""
-        if moment is None:
+        return self.at(None if moment is None else to_instant(moment))
+
+    def at(self, instant: Instant | None) -> str:
+        """Tell an instant that is in ms in the same way."""
+        if instant is None:
             return "-"
-        instant = to_instant(moment)
         return format_instant(instant) if self.width is None else relative(instant, self.now)
 
     def both(self, moment: datetime | None) -> str:
@@ -98,17 +101,24 @@ class Paper:
     def columns(self, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
         """Lay out rows under a header, aligned; on a terminal the last column yields to the width.
 
-        In the columns that tell a state, its word is coloured.
+        In the columns that tell a state, its word is coloured. Rows are taken a thousand at a time,
+        so that a long listing begins at once and is never held whole; columns only grow wider.
         """
-        table = [tuple(header), *(tuple(row) for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)][:-1]
+        coming, widths, begun = iter(rows), list(map(len, header)), False
+        while (block := list(islice(coming, _BLOCK))) or not begun:
+            for column, cells in enumerate(zip(*block, strict=True)):
+                widths[column] = max(widths[column], *map(len, cells))
+            if not begun:
+                yield self.tint(_row(header, widths[:-1]), "dim")
+            begun = True
+            yield from (self._line(header, row, widths[:-1]) for row in block)
+
+    def _line(self, header: Sequence[str], row: Sequence[str], widths: Sequence[int]) -> str:
         room = None if self.width is None else self.width - sum(widths) - len(_GAP) * len(widths)
-        yield self.tint(_row(table[0], widths), "dim")
-        for row in table[1:]:
-            cells = [*row[:-1], _cut(row[-1], room)]
-            spaces = [" " * (width - len(cell)) for width, cell in zip(widths, cells, strict=False)]
-            toned = map(self._toned, header, cells)
-            yield _GAP.join(map(str.__add__, toned, [*spaces, ""])).rstrip()
+        cells = [*row[:-1], _cut(row[-1], room)]
+        spaces = [" " * (width - len(cell)) for width, cell in zip(widths, cells, strict=False)]
+        toned = map(self._toned, header, cells)
+        return _GAP.join(map(str.__add__, toned, [*spaces, ""])).rstrip()
 
     def _toned(self, column: str, cell: str) -> str:
         if column not in _STATES:

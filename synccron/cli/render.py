@@ -5,15 +5,14 @@ The same lines go to a terminal (relative times, colour) and to a pipe (absolute
 """
 
 import json
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from synccron.cli.paper import Paper, visible
+from synccron.cli.table import in_words, what_runs
 from synccron.model.time import format_duration, to_duration
 
 if TYPE_CHECKING:
-    from synccron.cli.standing import Standing
     from synccron.client import DeadLetter, Job, Miss, Node, Revision, Schedule, Status
     from synccron.client.values import DurationLike
 
@@ -38,64 +37,16 @@ def changed(paper: Paper, found: Sequence["Schedule"], word: str) -> Lines:
         yield f"{word} {visible(one.id)}{after}"
 
 
-def schedules(paper: Paper, rows: Sequence["Standing"], *, wide: bool) -> Lines:
-    """Lay out the table of schedules."""
-    header = ("ID", "WHEN", "TZ", "NEXT", "LAST", "STATE")
-    if not wide:
-        return paper.columns(header, (_row(paper, row, visible(row.schedule.cron)) for row in rows))
-    more = ("MISFIRE", "OVERLAP", "LABELS", "RUNS")
-    return paper.columns((*header, *more), (_wide_row(paper, row) for row in rows))
-
-
-def _row(paper: Paper, row: "Standing", when: str) -> tuple[str, ...]:
-    one = row.schedule
-    next_run = paper.when(one.next_run_at)
-    return visible(one.id), when, visible(one.tz), next_run, _last(paper, row.last), row.state
-
-
-def _wide_row(paper: Paper, row: "Standing") -> tuple[str, ...]:
-    one = row.schedule
-    labels = ",".join(f"{key}={value}" for key, value in one.labels.items())
-    return (
-        *_row(paper, row, in_words(one.cron, one.id)),
-        one.misfire,
-        one.overlap,
-        visible(labels) or "-",
-        what_runs(one),
-    )
-
-
-def _last(paper: Paper, job: "Job | None") -> str:
-    if job is None:
-        return "-"
-    return f"{job.state} {paper.when(job.finished_at)}"
-
-
-def in_words(cron: str, schedule_id: str = "") -> str:
-    """Tell an expression in words; `H` picks by the schedule's id."""
-    from synccron.model.words import words
-
-    return words(cron, schedule_id)
-
-
-def what_runs(schedule: "Schedule") -> str:
-    """Tell what a schedule runs, as a person would type it."""
-    if schedule.handler is not None:
-        return f"handler {visible(schedule.handler)}"
-    run = schedule.run
-    return visible(run if isinstance(run, str) else shlex.join(run or ()))
-
-
 def schedule_whole(
     paper: Paper,
-    standing: "Standing",
+    one: "Schedule",
+    state: str,
     jobs: Sequence["Job"],
     misses: Sequence["Miss"],
     revisions: Sequence["Revision"],
 ) -> Lines:
     """Show one schedule whole."""
-    one = standing.schedule
-    yield f"{paper.tint(visible(one.id), 'bold')}  {paper.word(standing.state)}"
+    yield f"{paper.tint(visible(one.id), 'bold')}  {paper.word(state)}"
     yield from fields(paper, _definition(one))
     yield from fields(
         paper,

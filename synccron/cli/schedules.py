@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from synccron.cli.call import Call, command, json_value, moment, pairs
+from synccron.cli.listing import listing, state_of
 from synccron.cli.paper import say
 from synccron.errors import InvalidInput
 from synccron.model.time import to_datetime
@@ -172,23 +173,7 @@ def ls(
     wide: Annotated[bool, typer.Option("-w", "--wide", help="When in words, and more.")] = False,
 ) -> None:
     """List the schedules. When they run next, how they ran last, and how they stand."""
-    labels = pairs(label, "--label") if label else None
-    with call.client() as client:
-        found = list(client.list(pattern, labels))
-        if call.json:
-            call.answer([one.to_json() for one in found], list)
-            return
-        if not found:
-            chosen = pattern is not None or labels is not None
-            say(f"no schedules {'match ' if chosen else ''}in {call.place}")
-            return
-        from synccron.cli.render import schedules
-        from synccron.cli.standing import standings
-
-        paper = call.paper()
-        rows = standings(client, found, paper.now)
-    for line in schedules(paper, rows, wide=wide):
-        print(line)
+    listing(call, pattern, label, wide=wide)
 
 
 @command(app, "show")
@@ -202,9 +187,6 @@ def show(
         jobs = client.jobs(schedule=schedule_id, limit=RECENT_JOBS)
         misses = client.misses(schedule_id, limit=NEWEST_MISSES)
         revisions = list(client.revisions(schedule_id))
-        from synccron.cli.standing import standings
-
-        (standing,) = standings(client, [schedule], call.now())
     document = {
         **schedule.to_json(),
         "recent_jobs": [job.to_json() for job in jobs],
@@ -213,7 +195,8 @@ def show(
     }
     from synccron.cli.render import schedule_whole
 
-    call.answer(document, lambda: schedule_whole(call.paper(), standing, jobs, misses, revisions))
+    paper, state = call.paper(), state_of(call, schedule_id)
+    call.answer(document, lambda: schedule_whole(paper, schedule, state, jobs, misses, revisions))
 
 
 @command(app, "pause")

@@ -12,6 +12,7 @@ from synccron.store.logs import logs_folder
 
 if TYPE_CHECKING:
     from synccron.store.base import Store
+    from synccron.store.listing import Listing
 
 _SYSTEM = "/var/lib/synccron/synccron.db"
 _FORMS = "write sqlite:///absolute/path/synccron.db, a plain path, or etcd://host:2379/prefix"
@@ -35,6 +36,21 @@ def open_store(
     from synccron.store.sqlite.store import open_sqlite
 
     return open_sqlite(path, create=create, clock=clock, timeout=timeout, synchronous=synchronous)
+
+
+def open_listing(url: str, *, clock: Clock, timeout: Duration = 5000) -> "Listing":
+    """Open the store that a URL or a plain path names to list its schedules, and nothing else.
+
+    Raises like `open_store`.
+    """
+    if is_cluster(url):
+        from synccron.store.listing import RecordListing
+
+        return RecordListing(open_store(url, clock=clock, timeout=timeout))
+    path, synchronous = _sqlite(url)
+    from synccron.store.sqlite.listing import SqliteListing
+
+    return SqliteListing(path, clock, timeout, synchronous)
 
 
 def is_cluster(url: str) -> bool:

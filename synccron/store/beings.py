@@ -6,13 +6,12 @@ Whoever is meant is named by pid, start time and boot; what is done to it is don
 import os
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Being:
+class Being(NamedTuple):
     """One process of one boot. `start` is in the kernel's ticks since that boot."""
 
     pid: int

@@ -5,7 +5,6 @@ log is on the host that ran the attempt, beside that host's store; elsewhere the
 that the store keeps.
 """
 
-import hashlib
 from pathlib import Path
 from urllib.parse import quote
 
@@ -27,5 +26,7 @@ def log_path(folder: Path, job_id: str, attempt: int) -> Path:
     # quote() leaves dots alone, and job ids start with a schedule's id or a kind: never "." or ".."
     name = quote(job_id, safe="")
     if len(name) > _LONGEST:
+        import hashlib
+
         name = hashlib.sha256(job_id.encode()).hexdigest()
     return folder / name / f"{attempt}.log"

@@ -4,11 +4,11 @@
 from dataclasses import replace
 from datetime import timedelta
 
-from synccron.cli import render
+from synccron.cli import render, table
 from synccron.cli.paper import Paper
-from synccron.cli.standing import Standing
 from synccron.client import DeadLetter, Job, Node, Schedule, Status
-from synccron.model.time import parse_instant, to_datetime
+from synccron.model.time import HOUR, MINUTE, parse_instant, to_datetime, to_instant
+from synccron.store.listing import Listed
 
 NOW = parse_instant("2026-11-23T22:00:00Z")
 MOMENT = to_datetime(NOW)
@@ -46,28 +46,44 @@ LOST = replace(
     exit_code=7,
     error="exit status 7",
 )
+
+
+def listed(**given):
+    plain = {"tz": "UTC", "run": None, "handler": None, "misfire": "skip", "overlap": "allow"}
+    state = {
+        "labels": {},
+        "strict_handlers": True,
+        "paused": False,
+        "failures": 0,
+        "running": False,
+    }
+    return Listed(**{**plain, **state, **given})
+
+
 ROWS = [
-    Standing(
-        schedule=Schedule(
+    (
+        listed(
             id="backup",
             cron="30 2 * * *",
             tz="Europe/Berlin",
             run=["/usr/local/bin/backup", "--all"],
-            next_run_at=MOMENT + timedelta(hours=3, minutes=30),
+            next_run_at=to_instant(MOMENT + timedelta(hours=3, minutes=30)),
+            last_state="completed",
+            last_finished_at=NOW - 20 * HOUR,
         ),
-        last=DONE,
-        state="ok",
+        "ok",
     ),
-    Standing(
-        schedule=Schedule(
+    (
+        listed(
             id="billing",
             cron="@every 90s",
             handler="billing",
             labels={"team": "money"},
-            next_run_at=MOMENT + timedelta(seconds=80),
+            next_run_at=to_instant(MOMENT + timedelta(seconds=80)),
+            last_state="failed",
+            last_finished_at=NOW - 4 * MINUTE,
         ),
-        last=LOST,
-        state="failing",
+        "failing",
     ),
 ]
 
@@ -77,7 +93,7 @@ def text(lines):
 
 
 def test_schedules_in_a_pipe():
-    assert text(render.schedules(PIPE, ROWS, wide=False)) == (
+    assert text(table.schedules(PIPE, ROWS, wide=False)) == (
         "ID       WHEN        TZ             NEXT                  LAST                            STATE\n"
         "backup   30 2 * * *  Europe/Berlin  2026-11-24T01:30:00Z  completed 2026-11-23T02:00:00Z  ok\n"
         "billing  @every 90s  UTC            2026-11-23T22:01:20Z  failed 2026-11-23T21:56:00Z     failing"
@@ -85,7 +101,7 @@ def test_schedules_in_a_pipe():
 
 
 def test_schedules_on_a_terminal():
-    assert text(render.schedules(SCREEN, ROWS, wide=False)) == (
+    assert text(table.schedules(SCREEN, ROWS, wide=False)) == (
         "ID       WHEN        TZ             NEXT   LAST               STATE\n"
         "backup   30 2 * * *  Europe/Berlin  in 4h  completed 20h ago  ok\n"
         "billing  @every 90s  UTC            in 1m  failed 4m ago      failing"
@@ -93,7 +109,7 @@ def test_schedules_on_a_terminal():
 
 
 def test_wide_schedules_say_when_in_words_and_what_runs():
-    (_, backup, billing) = render.schedules(PIPE, ROWS, wide=True)
+    (_, backup, billing) = table.schedules(PIPE, ROWS, wide=True)
     assert backup.startswith("backup   at 02:30 every day  Europe/Berlin")
     assert backup.endswith("skip     allow    -           /usr/local/bin/backup --all")
     assert billing.endswith("skip     allow    team=money  handler billing")
@@ -116,8 +132,12 @@ def test_jobs_on_a_terminal():
 
 
 def test_a_schedule_whole():
-    schedule = replace(
-        ROWS[0].schedule,
+    schedule = Schedule(
+        id="backup",
+        cron="30 2 * * *",
+        tz="Europe/Berlin",
+        run=["/usr/local/bin/backup", "--all"],
+        next_run_at=MOMENT + timedelta(hours=3, minutes=30),
         misfire="catch_up_one",
         timeout=timedelta(hours=2),
         overlap="skip",
@@ -127,8 +147,7 @@ def test_a_schedule_whole():
         consecutive_failures=2,
         last_error="nobody offers it",
     )
-    standing = Standing(schedule=schedule, last=None, state="paused")
-    assert text(render.schedule_whole(PIPE, standing, [], [], [])) == (
+    assert text(render.schedule_whole(PIPE, schedule, "paused", [], [], [])) == (
         "backup  paused\n"
         "  when               30 2 * * *  (at 02:30 every day; Europe/Berlin)\n"
         "  runs               /usr/local/bin/backup --all\n"

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from synccron.cli.standing import standings
-from synccron.client import Client
+from synccron.cli.standing import standing
+from synccron.clock import SystemClock
 from synccron.model.time import parse_instant
+from synccron.store import open_listing
 
 SCHEDULE_FIELDS = [
     "id",
@@ -378,10 +379,11 @@ def test_a_schedule_whose_next_run_has_passed_is_late(cli):
     assert cli(*register).status == 0
     (one,) = cli("ls", "--json").json
     passed = parse_instant(one["next_run_at"]) + 5_000
-    with Client(os.environ["SYNCCRON_STORE"]) as client:
-        for now, state in ((passed, "ok"), (passed + 1, "late")):
-            (standing,) = standings(client, client.list(), now)
-            assert standing.state == state
+    store = open_listing(os.environ["SYNCCRON_STORE"], clock=SystemClock())
+    (listed,), _ = store.page(None, {}, None)
+    store.close()
+    for now, state in ((passed, "ok"), (passed + 1, "late")):
+        assert standing(listed, None, now) == state
 
 
 def test_a_long_registration_shows_its_progress_on_a_terminal_alone(cli, terminal, tmp_path):

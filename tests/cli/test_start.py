@@ -38,6 +38,14 @@ def test_a_listing_into_a_pipe_loads_nothing_heavy(cli, words):
     assert "sqlite3" in modules  # it did look
 
 
+def test_a_listing_loads_neither_typer_nor_the_records_nor_what_writes(cli):
+    cli("register", "x", "--cron", "@daily", "--label", "a=b", "--", "true")
+    dear = {"typer", "dataclasses", "inspect", "subprocess", "logging", "hashlib", "asyncio"}
+    own = {"synccron.client", "synccron.model.job", "synccron.store.sqlite.writer"}
+    assert not (dear | own) & imported("ls")
+    assert not (dear | own) & imported("ls", "x*", "--label", "a=b")
+
+
 def test_the_version_costs_no_more_than_python():
     assert not {"typer", "sqlite3", "inspect", "synccron.errors"} & imported("--version")
 

@@ -5,7 +5,6 @@ empty file is never taken for a new store.
 """
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 from synccron.clock import Clock
@@ -33,7 +32,7 @@ def create(files: Files, sessions: Sessions, clock: Clock, timeout: Duration) ->
 
 
 def _create(files: Files) -> None:
-    draft = replace(files, database=files.draft)
+    draft = files._replace(database=files.draft)
     for leftover in (draft.database, draft.log, Path(f"{draft.database}-shm")):
         leftover.unlink(missing_ok=True)
     try:

@@ -7,9 +7,9 @@ changed: one that others could write to is refused.
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from errno import EROFS
 from pathlib import Path
+from typing import NamedTuple
 
 from synccron.errors import StoreError, StoreMissing, StoreReadonly
 
@@ -17,8 +17,7 @@ _NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "fuse.sshfs", "fuse.s3fs"
 _NETWORK_HINT = "keep it on a local disk: SQLite's log needs memory that only one host can share"
 
 
-@dataclass(frozen=True, slots=True)
-class Files:
+class Files(NamedTuple):
     """The paths of one store; `database` has no symbolic links in it."""
 
     database: Path

@@ -4,7 +4,6 @@ Pages go on by key, never by number: a page costs the same wherever it is.
 """
 
 import json
-import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from synccron.model.plan import Due
 from synccron.model.schedule import Revision, Schedule, Tombstone
 from synccron.model.time import Instant, slot_name
 from synccron.store.base import Where
+from synccron.store.sqlite.listing import LABELLED, glob
 from synccron.store.sqlite.rows import (
     DEAD_LETTER_FIELDS,
     JOB_COLUMNS,
@@ -29,12 +29,6 @@ from synccron.store.sqlite.rows import (
     revision_of,
     schedule_of,
 )
-
-_LABELLED = """{schedule} IN (
-  SELECT l.id FROM schedules AS l
-  JOIN revisions AS lr ON lr.schedule_id = l.id AND lr.version = l.version,
-  json_each(lr.definition, '$.labels') AS label WHERE label.key = ? AND label.value = ?
-)"""
 
 # From the index of pauses that end, and not by walking through all schedules in their order.
 _PAUSED = "{} IN (SELECT id FROM schedules WHERE paused = 1 AND paused_until <= ?)"
@@ -287,9 +281,9 @@ def _conditions(shelf: Shelf, where: Where) -> tuple[list[str], list[Any]]:
     if where.schedule is not None:
         wanted.append((shelf.line or shelf.schedule, "{} = ?", [where.schedule]))
     if where.pattern is not None:
-        wanted.append((shelf.schedule, "{} GLOB ?", [_glob(where.pattern)]))
+        wanted.append((shelf.schedule, "{} GLOB ?", [glob(where.pattern)]))
     for key, value in (where.labels or {}).items():
-        wanted.append((shelf.schedule, _LABELLED.replace("{schedule}", "{}"), [key, value]))
+        wanted.append((shelf.schedule, LABELLED, [key, value]))
     if where.states is not None:
         states = json.dumps(list(where.states))
         wanted.append((shelf.state, "{} IN (SELECT value FROM json_each(?))", [states]))
@@ -305,8 +299,3 @@ def _conditions(shelf: Shelf, where: Where) -> tuple[list[str], list[Any]]:
         raise ValueError(f"a condition of {where} is not one of these records")
     conditions = [text.format(column) for column, text, _ in wanted]
     return conditions, [value for _, _, values in wanted for value in values]
-
-
-def _glob(pattern: str) -> str:
-    """Write a shell's glob as SQLite's: [!a] is [^a]."""
-    return re.sub(r"\[!", "[^", pattern)

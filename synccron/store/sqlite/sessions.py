@@ -13,8 +13,8 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from synccron.clock import Clock
 from synccron.model.time import Duration
@@ -28,8 +28,7 @@ _MAGIC = b"synccron"
 _BEAT, _TTL, _LEASE_BEAT, _LEASE_TTL = 16, 17, 18, 19
 
 
-@dataclass(frozen=True, slots=True)
-class Pulse:
+class Pulse(NamedTuple):
     """What a session's file says: whose it is, its last heartbeats (monotonic ms), their leases."""
 
     owner: Being

@@ -1,0 +1,109 @@
+"""What a listing shows of each schedule: read by the page, and as cheaply as a store can.
+
+`ls` is called all the time, and of a million schedules too. So it has a read of its own, which
+takes neither the records nor the modules that everything else needs.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from synccron.store.base import Store
+
+PAGE = 1000
+
+
+class Listed(NamedTuple):
+    """A schedule as a listing shows it; instants in ms. `last_*` is of its newest ended job."""
+
+    id: str
+    cron: str
+    tz: str
+    run: str | Sequence[str] | None
+    handler: str | None
+    misfire: str
+    overlap: str
+    labels: Mapping[str, str]
+    strict_handlers: bool
+    paused: bool
+    failures: int
+    next_run_at: int | None
+    running: bool
+    last_state: str | None
+    last_finished_at: int | None
+
+
+class Listing(Protocol):
+    """A store that was opened to be listed."""
+
+    def offers(self) -> frozenset[str] | None:
+        """Tell what the living nodes offer; None: no node lives."""
+
+    def page(
+        self, pattern: str | None, labels: Mapping[str, str], after: str | None
+    ) -> tuple[list[Listed], str | None]:
+        """Read some schedules by id, and the mark to read on from (None: that was all).
+
+        `pattern` is a shell glob on the id.
+        """
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class RecordListing:
+    """The listing of any store, made of its records."""
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+
+    def offers(self) -> frozenset[str] | None:
+        """Tell what the living nodes offer."""
+        from synccron.model.lease import Node
+        from synccron.store.base import Where
+        from synccron.store.history import read_all
+
+        living = [node.offers for node in read_all(self._store, Node, Where()) if node.live]
+        return frozenset[str]().union(*living) if living else None
+
+    def page(
+        self, pattern: str | None, labels: Mapping[str, str], after: str | None
+    ) -> tuple[list[Listed], str | None]:
+        """Read the next schedules."""
+        from synccron.model.job import SETTLED, Job
+        from synccron.model.schedule import Schedule
+        from synccron.store.base import Where
+
+        where = Where(pattern=pattern, labels=labels or None)
+        found: list[Listed] = []
+        page = self._store.read(Schedule, where, after=after, limit=PAGE)
+        for one in page.items:
+            of_it = Where(schedule=one.id, states=("running",))
+            running = self._store.read(Job, of_it, limit=1).items
+            ended = Where(schedule=one.id, states=tuple(SETTLED))
+            last = next(iter(self._store.read(Job, ended, limit=1).items), None)
+            made = one.definition
+            found.append(
+                Listed(
+                    id=one.id,
+                    cron=made.cron,
+                    tz=made.tz,
+                    run=made.run,
+                    handler=made.handler,
+                    misfire=made.misfire,
+                    overlap=made.overlap,
+                    labels=made.labels,
+                    strict_handlers=made.strict_handlers,
+                    paused=one.paused,
+                    failures=one.cursor.failures,
+                    next_run_at=one.next_run_at,
+                    running=bool(running),
+                    last_state=None if last is None else last.state,
+                    last_finished_at=None if last is None else last.finished_at,
+                )
+            )
+        return found, page.after
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
