@@ -11,20 +11,22 @@ _SECRET = ("SYNCCRON_ETCD_*", "SYNCCRON_STORE*")  # never, whatever --pass-env s
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def environment(
-    node: Mapping[str, str], pass_env: Sequence[str], invocation: Invocation
-) -> dict[str, str]:
-    """Give the environment of an attempt, without SYNCCRON_INPUT_FILE, which its file has."""
+def passed(node: Mapping[str, str], pass_env: Sequence[str]) -> dict[str, str]:
+    """Give what attempts get of a node's environment."""
     allowed = (*_ALLOWED, *pass_env)
-    passed = {
+    found = {
         name: value
         for name, value in node.items()
         if _any(name, allowed) and not _any(name, _SECRET)
     }
+    return {"PATH": _PATH, **found}
+
+
+def environment(of_node: Mapping[str, str], invocation: Invocation) -> dict[str, str]:
+    """Give the environment of an attempt, without SYNCCRON_INPUT_FILE, which its file has."""
     slot = invocation.slot
     return {
-        "PATH": _PATH,
-        **passed,
+        **of_node,
         **invocation.env,
         "SYNCCRON_JOB_ID": invocation.job_id,
         "SYNCCRON_SCHEDULE_ID": invocation.schedule_id or "",

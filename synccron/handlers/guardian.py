@@ -3,8 +3,8 @@
 Started with a socket to the node as its first argument. It has one thread, no SQLite and no
 network, and may therefore fork. Everything below it is its own to end: it adopts what attempts
 leave behind (subreaper), ends what is left of an attempt when its main process has ended, and ends
-all when the node's end of the socket closes, however the node died. If it is killed itself, the
-kernel kills the main processes of attempts (parent-death signal), and the node the rest.
+all when the node's end of the socket closes, however the node died. If it is killed itself, its
+heir, the process above it, does that.
 """
 
 import heapq
@@ -21,9 +21,13 @@ from typing import NoReturn
 
 from synccron.clock import SystemClock
 from synccron.handlers import kernel, wire
-from synccron.handlers.attempt import CHUNK, Attempt, Refusal
-from synccron.handlers.child import SetUpError, execute, run_handler, set_up
+from synccron.handlers.adopted import Adopted
+from synccron.handlers.attempt import Attempt
+from synccron.handlers.child import Refusal
+from synccron.handlers.pool import Pool, begin_warm
+from synccron.handlers.ward import Ward, fork, has_exited, program, signal_group, spawn
 
+CHUNK = 1 << 16  # bytes read at once: one who floods must not keep the others waiting
 DRAIN = 1000  # ms that output is read for after the end of the main process
 SWEEP = 5000  # ms after which an attempt ends though something of it cannot be killed
 
@@ -31,30 +35,35 @@ SWEEP = 5000  # ms after which an attempt ends though something of it cannot be 
 class Guardian:
     """The loop, and what is under way. `_timers` are (when, fence, what), in monotonic ms."""
 
-    def __init__(self, node: socket.socket) -> None:
+    def __init__(self, node: socket.socket, heir: int) -> None:
         self._clock = SystemClock()
         self._node = node
+        self._heir = heir
         self._inbox = wire.Inbox()
-        self._outbox = bytearray()
+        self._outbox = wire.Outbox()
         self._selector = selectors.DefaultSelector()
         self._attempts: dict[int, Attempt] = {}
-        self._by_pid: dict[int, Attempt] = {}
+        self._wards: dict[int, Ward] = {}
         self._ending: dict[int, Attempt] = {}
+        self._pool = Pool()
+        self._adopted = Adopted()
         self._timers: list[tuple[int, int, str]] = []
         self._relied: list[tuple[int, str]] = []  # what happens when claims stand no more
         self._pid = os.getpid()
         # Others may pass through it to a file of theirs, whose name they are told.
-        self._folder = Path(tempfile.mkdtemp(prefix="synccron-"))
-        self._folder.chmod(0o711)
+        self._folder = tempfile.mkdtemp(prefix="synccron-")
+        Path(self._folder).chmod(0o711)
+        self._nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._alarm, alarm = socket.socketpair()
         for end in (self._alarm, alarm):
             end.setblocking(False)
         self._wakeup = alarm
         signal.set_wakeup_fd(alarm.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGUSR1, lambda *_: None)
         self._node.setblocking(False)
-        self._selector.register(self._node, selectors.EVENT_READ, "node")
-        self._selector.register(self._alarm, selectors.EVENT_READ, "alarm")
+        self._selector.register(self._node, selectors.EVENT_READ, None)
+        self._selector.register(self._alarm, selectors.EVENT_READ, None)
 
     def run(self) -> None:
         """Serve the node until it goes, then end everything."""
@@ -67,25 +76,33 @@ class Guardian:
 
     def _turn(self) -> bool:
         for key, events in self._selector.select(self._idle()):
-            if key.data == "node":
-                if events & selectors.EVENT_WRITE:
-                    self._flush()
+            if key.fileobj is self._node:
                 if events & selectors.EVENT_READ and not self._hear():
                     return False
-            elif key.data == "alarm":
+            elif key.fileobj is self._alarm:
                 with suppress(BlockingIOError):
                     self._alarm.recv(4096)
+                if os.getppid() != self._heir:
+                    return False  # nobody would end what is below us if we died
             else:
-                attempt, what = key.data
-                self._read(attempt, what)
+                ward, what = key.data
+                if events & selectors.EVENT_WRITE:
+                    self._flush(ward)
+                if events & selectors.EVENT_READ:
+                    self._read(ward, what)
         self._reap()
         self._ring()
-        for attempt in tuple(self._ending.values()):
-            self._try_to_finish(attempt)
+        if self._ending:
+            left = self._adopted.sweep(self._attempts, self._wards)
+            for attempt in tuple(self._ending.values()):
+                self._try_to_finish(attempt, left)
+        self._tell()
         return True
 
     def _idle(self) -> float | None:
         wakes = [when for when, *_ in self._timers[:1]] + [when for when, _ in self._relied[:1]]
+        if (when := self._pool.rests_until) is not None:
+            wakes.append(when)
         if not wakes:
             return None
         return max(0, min(wakes) - self._clock.monotonic()) / 1000
@@ -117,123 +134,187 @@ class Guardian:
             return
         if "stop" in message:
             self._stop(attempt, message["stop"])
-        else:
-            attempt.answer(message["kept"])
+        elif attempt.ward is not None:
+            self._send(attempt.ward, {"kept": message["kept"]})
 
-    def _tell(self, message: wire.Message) -> None:
-        self._outbox += wire.pack(message)
-        self._flush()
-
-    def _flush(self) -> None:
-        try:
-            while self._outbox:
-                del self._outbox[: self._node.send(self._outbox)]
-        except BlockingIOError:
-            pass
-        except OSError:
-            self._outbox.clear()  # the node is gone: its end of the socket says so to _hear
+    def _tell(self) -> None:
+        """Send the node what there is to be told; once a turn, as many ends come together."""
+        if self._outbox:
+            self._outbox.flush(self._node)
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outbox else 0)
-        self._selector.modify(self._node, wanted, "node")
+        if self._selector.get_key(self._node).events != wanted:
+            self._selector.modify(self._node, wanted)
 
-    # Attempts.
+    # Wards.
 
     def _start(self, job: wire.Message) -> None:
         attempt = Attempt(job)
         self._attempts[attempt.fence] = attempt
         try:
-            attempt.prepare(self._folder)
-            self._fork(attempt)
+            self._begin(attempt)
         except (Refusal, OSError) as error:
             attempt.refused = str(error)
             self._finish(attempt)
             return
-        self._by_pid[attempt.pid] = attempt
-        for fd, what in attempt.readers():
-            self._selector.register(fd, selectors.EVENT_READ, (attempt, what))
         if job["timeout"] is not None:
             self._time(job["timeout"], attempt, "timed_out")
 
-    def _fork(self, attempt: Attempt) -> None:
-        # Safe: this process has one thread, and nothing that a copy could disturb.
-        pid = os.fork()
-        if pid == 0:
-            self._become(attempt)
-        attempt.started(pid)
-
-    def _become(self, attempt: Attempt) -> NoReturn:
-        status = 127
-        try:
-            set_up(self._pid, attempt.stdin, attempt.output_end, attempt.cwd, attempt.login)
-            if attempt.words is not None:
-                execute(attempt.words, attempt.environment)
-            # No exec closes the descriptors: what others read or write must not stay open here.
-            keep = {0, 1, 2, attempt.refusal_end, attempt.control_end}
-            for entry in tuple(Path("/proc/self/fd").iterdir()):
-                if int(entry.name) not in keep:
-                    with suppress(OSError):
-                        os.close(int(entry.name))
-            control = socket.socket(fileno=attempt.control_end)
-            os.close(attempt.refusal_end)
-            run_handler(attempt.job, attempt.environment, control)
-        except SetUpError as error:
-            os.write(attempt.refusal_end, str(error).encode()[:4000])
-        except BaseException as error:  # noqa: BLE001 - told to the guardian; this process ends
-            with suppress(OSError):
-                os.write(attempt.refusal_end, f"cannot be started: {error}".encode()[:4000])
-        finally:
-            os._exit(status)
-
-    def _read(self, attempt: Attempt, what: str) -> None:
-        fd = attempt.fds.get(what)
-        if fd is None:
+    def _begin(self, attempt: Attempt) -> None:
+        """Give an attempt its process. Raises Refusal, OSError."""
+        if attempt.words is None:
+            ward = self._pool.take(attempt.handler)
+            if ward is None:
+                ward = begin_warm(attempt.handler, self._nothing, self._pid)
+                self._watch(ward)
+            ward.attempt, attempt.ward = attempt, ward
+            self._send(ward, attempt.job)
             return
+        attempt.furnish(self._folder)
+        if attempt.cwd is None and attempt.login is None:
+            ward = spawn(attempt.words, attempt.environment, attempt.stdin)
+        else:
+            ward = fork(program(attempt, self._pid))
+        attempt.began()
+        ward.attempt, attempt.ward = attempt, ward
+        self._watch(ward)
+
+    def _watch(self, ward: Ward) -> None:
+        self._wards[ward.pid] = ward
+        for what, fd in ward.fds.items():
+            self._selector.register(fd, selectors.EVENT_READ, (ward, what))
+
+    def _send(self, ward: Ward, message: wire.Message) -> None:
+        ward.outbox.put(message)
+        self._flush(ward)
+
+    def _flush(self, ward: Ward) -> None:
+        if ward.control is None or "control" not in ward.fds:
+            return
+        ward.outbox.flush(ward.control)
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if ward.outbox else 0)
+        fd = ward.fds["control"]
+        if self._selector.get_key(fd).events != wanted:
+            self._selector.modify(fd, wanted, (ward, "control"))
+
+    def _read(self, ward: Ward, what: str) -> bool:
+        """Take what a ward wrote; True: there may be more."""
+        fd = ward.fds.get(what)
+        if fd is None:
+            return False
         try:
             chunk = os.read(fd, CHUNK)
         except BlockingIOError:
-            return
+            return False
         except OSError:
             chunk = b""
+        attempt = ward.attempt
         if not chunk:
-            self._close(attempt, what)
+            self._close(ward, what)
+            return False
+        if attempt is None:
+            ward.spoiled = True  # it writes, and nobody asked it to
         elif what == "output":
             attempt.output.write(chunk)
         elif what == "refusal":
             attempt.refused = (attempt.refused or "") + chunk.decode(errors="replace")
         else:
-            self._control(attempt, chunk)
+            self._listen(ward, chunk)
+        return True
 
-    def _control(self, attempt: Attempt, chunk: bytes) -> None:
+    def _listen(self, ward: Ward, chunk: bytes) -> None:
+        """Hear what a warm child says."""
         try:
-            messages = attempt.inbox.feed(chunk)
+            messages = ward.inbox.feed(chunk)
         except ValueError:
-            self._close(attempt, "control")  # the handler wrote into it: no result, then
+            self._close(ward, "control")  # the handler wrote into it: no result, then
             return
         for message in messages:
-            if "end" in message:
-                attempt.told = message["end"]
+            attempt = ward.attempt
+            if attempt is None:
+                ward.spoiled = True
+            elif "remember" in message:
+                self._outbox.put({"fence": attempt.fence, **message})
+            elif "stale" in message:
+                self._replace(ward, attempt)
             else:
-                self._tell({"fence": attempt.fence, **message})
+                attempt.told = message["end"]
+                if message["again"] and attempt.why is None and not ward.spoiled:
+                    self._return(ward, attempt, message["end"]["status"])
+                else:
+                    self._dismiss(ward)
 
-    def _close(self, attempt: Attempt, what: str) -> None:
-        fd = attempt.fds.pop(what, None)
+    def _replace(self, ward: Ward, attempt: Attempt) -> None:
+        """Give an attempt another child, as its handler has changed since this one began."""
+        ward.attempt = attempt.ward = None
+        self._dismiss(ward)
+        try:
+            self._begin(attempt)
+        except (Refusal, OSError) as error:
+            attempt.refused = str(error)
+            self._finish(attempt)
+            return
+        if attempt.why is not None:
+            self._signal(attempt, signal.SIGTERM)
+
+    def _return(self, ward: Ward, attempt: Attempt, status: int) -> None:
+        """Take the end of an attempt whose child is as it was before."""
+        while self._read(ward, "output"):
+            pass  # it has written all of it, and nobody else of it is left
+        attempt.exited(status << 8)  # as wait() would give it
+        ward.attempt = None
+        self._finish(attempt)
+        for idle in self._pool.put(ward, self._clock.monotonic()):
+            self._dismiss(idle)
+
+    def _dismiss(self, ward: Ward) -> None:
+        """Tell a warm child that no more comes; it ends when it has heard so."""
+        self._pool.forget(ward)
+        if ward.control is not None:
+            with suppress(OSError):
+                ward.control.shutdown(socket.SHUT_WR)
+        if ward.attempt is None:
+            signal_group(ward.pid, signal.SIGKILL)
+
+    def _close(self, ward: Ward, what: str) -> None:
+        fd = ward.fds.pop(what, None)
         if fd is not None:
             self._selector.unregister(fd)
             os.close(fd)
 
+    def _abandon(self, ward: Ward) -> None:
+        for what in tuple(ward.fds):
+            self._close(ward, what)
+        ward.close()
+
+    # Stops.
+
     def _stop(self, attempt: Attempt, why: str) -> None:
-        if attempt.why is not None or attempt.ended or _has_exited(attempt.pid):
+        ward = attempt.ward
+        if ward is None or attempt.why is not None or attempt.ended:
+            return
+        if self._has_returned(attempt, ward) or has_exited(ward.pid):
             return  # what ended by itself keeps its own ending
         attempt.why = why
-        _signal_group(attempt.pid, signal.SIGTERM)
+        self._signal(attempt, signal.SIGTERM)
         self._time(attempt.job["kill_after"], attempt, "kill")
+
+    def _has_returned(self, attempt: Attempt, ward: Ward) -> bool:
+        if attempt.words is None:
+            self._read(ward, "control")
+        return attempt.ended
+
+    def _signal(self, attempt: Attempt, number: int) -> None:
+        if attempt.ward is not None and not attempt.ended:
+            attempt.ward.spoiled = True
+            signal_group(attempt.ward.pid, number)
 
     def _stop_unsure(self, what: str) -> None:
         """End what must not run beside an attempt of another node, which may begin soon."""
         for attempt in tuple(self._attempts.values()):
             if attempt.job["stops"]:
                 self._stop(attempt, "lost")
-                if what == "kill" and attempt.why is not None and not attempt.ended:
-                    _signal_group(attempt.pid, signal.SIGKILL)
+                if what == "kill" and attempt.why is not None:
+                    self._signal(attempt, signal.SIGKILL)
 
     def _time(self, after: int, attempt: Attempt, what: str) -> None:
         if len(self._timers) > 1000 + 8 * len(self._attempts):
@@ -247,6 +328,8 @@ class Guardian:
         while self._relied and self._relied[0][0] <= now:
             _, what = self._relied.pop(0)
             self._stop_unsure(what)
+        for ward in self._pool.rested(now):
+            self._dismiss(ward)
         while self._timers and self._timers[0][0] <= now:
             _, fence, what = heapq.heappop(self._timers)
             attempt = self._attempts.get(fence)
@@ -254,8 +337,8 @@ class Guardian:
                 continue
             if what == "timed_out":
                 self._stop(attempt, "timed_out")
-            elif what == "kill" and not attempt.ended:
-                _signal_group(attempt.pid, signal.SIGKILL)
+            elif what == "kill":
+                self._signal(attempt, signal.SIGKILL)
             elif what == "drained":
                 attempt.drained = True
             elif what == "swept":
@@ -264,7 +347,7 @@ class Guardian:
     # Ends.
 
     def _reap(self) -> None:
-        """Take the ends of main processes and of what was adopted."""
+        """Take the ends of wards and of what was adopted."""
         while True:
             try:
                 # Looked at before it is reaped: as long as it is a zombie, its group is its own.
@@ -273,120 +356,99 @@ class Guardian:
                 return
             if found is None:
                 return
-            attempt = self._by_pid.pop(found.si_pid, None)
-            if attempt is not None:
-                _signal_group(found.si_pid, signal.SIGKILL)
+            ward = self._wards.pop(found.si_pid, None)
+            if ward is not None:
+                signal_group(found.si_pid, signal.SIGKILL)
             _, status = os.waitpid(found.si_pid, 0)
-            if attempt is not None:
-                attempt.exited(status)
-                self._ending[attempt.fence] = attempt
-                self._time(DRAIN, attempt, "drained")
-                self._time(SWEEP, attempt, "swept")
+            if ward is None:
+                self._adopted.reaped(found.si_pid)
+                continue
+            self._pool.forget(ward)
+            attempt = ward.attempt
+            if attempt is None:
+                self._abandon(ward)
+                continue
+            attempt.exited(status)
+            self._ending[attempt.fence] = attempt
+            self._time(DRAIN, attempt, "drained")
+            self._time(SWEEP, attempt, "swept")
 
-    def _try_to_finish(self, attempt: Attempt) -> None:
+    def _try_to_finish(self, attempt: Attempt, left: set[int]) -> None:
         """Finish an attempt whose main process has ended, when nothing of it is left."""
-        if not attempt.swept and self._sweep(attempt):
+        ward = attempt.ward
+        if ward is None or (attempt.fence in left and not attempt.swept):
             return
-        for what in tuple(attempt.fds):
-            self._drain(attempt, what)
-        if attempt.fds and not attempt.drained:
+        for what in tuple(ward.fds):
+            for _ in range(64):  # all who could write are dead, so the end comes soon
+                if not self._read(ward, what):
+                    break
+        if ward.fds and not attempt.drained:
             return
         self._finish(attempt)
 
-    def _sweep(self, attempt: Attempt) -> bool:
-        """Kill what an attempt left behind; True: something was there.
-
-        What it left became our child when its parent died. It is told by its group, or by the mark
-        in the environment that it was born with. What has neither left the session and hid its
-        origin: it goes when no attempt is left that it could belong to.
-        """
-        left = False
-        for pid in kernel.children():
-            if pid in self._by_pid:
-                continue
-            mark = kernel.variable(pid, "SYNCCRON_FENCE")
-            unknown = mark is None and not self._by_pid
-            if mark == str(attempt.fence) or unknown or _group(pid) == attempt.pid:
-                left = True
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-        return left
-
-    def _drain(self, attempt: Attempt, what: str) -> None:
-        """Read what is there; all who could write are dead, so the end comes soon."""
-        for _ in range(64):
-            if what not in attempt.fds:
-                return
-            before = attempt.output.written
-            self._read(attempt, what)
-            if what == "output" and attempt.output.written == before:
-                return
-
     def _finish(self, attempt: Attempt) -> None:
-        for what in tuple(attempt.fds):
-            self._close(attempt, what)
+        ward = attempt.ward
+        if ward is not None and ward.attempt is attempt:
+            self._abandon(ward)
         attempt.output.close()
         attempt.clear()
         self._attempts.pop(attempt.fence, None)
         self._ending.pop(attempt.fence, None)
-        self._tell({"fence": attempt.fence, "ended": attempt.outcome()})
+        self._outbox.put({"fence": attempt.fence, "ended": attempt.outcome()})
 
     def _end_all(self) -> None:
-        """End every process below us: what dies leaves its own to us, until there is nobody."""
-        while True:
-            for pid in kernel.children():
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-            try:
-                pid, status = os.waitpid(-1, 0)
-            except ChildProcessError:
-                break
-            attempt = self._by_pid.pop(pid, None)
-            if attempt is not None:
-                attempt.why = attempt.why or "given_back"
-                attempt.exited(status)
+        """End every process below us, and tell the node, if it is there, what became of it."""
+        for pid, status in kernel.end_children():
+            ward = self._wards.pop(pid, None)
+            if ward is not None and ward.attempt is not None:
+                ward.attempt.why = ward.attempt.why or "given_back"
+                ward.attempt.exited(status)
         for attempt in tuple(self._attempts.values()):
             self._finish(attempt)
-        with suppress(OSError):
-            self._node.setblocking(True)
-            self._node.sendall(self._outbox)
+        if os.getppid() == self._heir:
+            with suppress(OSError):
+                self._node.setblocking(True)
+                self._outbox.flush(self._node)
 
 
-def _has_exited(pid: int) -> bool:
-    try:
-        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, pid, options) is not None
-    except ChildProcessError:
-        return True
-
-
-def _group(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except ProcessLookupError:
-        return None
-
-
-def _signal_group(pid: int, number: int) -> None:
-    """Signal a group by its leader's pid, or the leader alone that is not set up yet."""
-    with suppress(ProcessLookupError, PermissionError):
-        try:
-            os.killpg(pid, number)
-        except ProcessLookupError:
-            os.kill(pid, number)
+def inherit(guardian: int) -> None:
+    """Wait for the guardian to end, and end what it left: all that was below it is below us now."""
+    os.waitid(os.P_PID, guardian, os.WEXITED | os.WNOWAIT)
+    for _ in kernel.end_children():
+        pass
 
 
 def main() -> None:
-    """Guard for the node at the other end of the socket that the first argument names."""
+    """Guard for the node at the other end of the socket that the first argument names.
+
+    The first process is the heir, which only waits; the guardian is its child. Each holds the
+    socket: that it closes tells the node that nothing of its attempts is left.
+    """
     ignored = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
-    # Blocked too: a child inherits that until it is set up, so that a TERM that comes before waits.
+    # Blocked too: a fork inherits that until it is set up, so that a TERM that comes before waits.
     signal.pthread_sigmask(signal.SIG_BLOCK, ignored)
     node = socket.socket(fileno=int(sys.argv[1]))
     node.set_inheritable(False)
     kernel.become_subreaper()
-    Guardian(node).run()
+    heir = os.getpid()
+    guardian = os.fork()  # safe: it has one thread
+    if guardian:
+        inherit(guardian)
+        os._exit(0)
+    _guard(node, heir)
+
+
+def _guard(node: socket.socket, heir: int) -> NoReturn:
+    status = 1
+    try:
+        kernel.become_subreaper()
+        kernel.die_with_parent(signal.SIGUSR1)  # not at once: it has wards to end
+        Guardian(node, heir).run()
+        status = 0
+    finally:
+        os._exit(status)
 
 
 if __name__ == "__main__":

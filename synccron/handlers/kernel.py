@@ -2,7 +2,9 @@
 
 import ctypes
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -29,14 +31,35 @@ def gain_no_privileges() -> None:
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
+def flush_streams() -> None:
+    """Write out what the C library still holds of what was printed through it."""
+    _libc.fflush(None)
+
+
 def children() -> list[int]:
-    """List our children, those that we adopted among them, dead ones too."""
+    """List our children, those that we adopted among them, dead ones too. For one thread only."""
     me = os.getpid()
     try:
-        listed = Path(f"/proc/{me}/task/{me}/children").read_text(encoding="ascii")
+        fd = os.open(f"/proc/{me}/task/{me}/children", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:  # a kernel without it
         return [pid for pid in _pids() if _parent(pid) == me]
-    return [int(pid) for pid in listed.split()]
+    with os.fdopen(fd, encoding="ascii") as listed:
+        return [int(pid) for pid in listed.read().split()]
+
+
+def end_children() -> Iterator[tuple[int, int]]:
+    """Kill every process below us, and give the ends, as wait() does, until there is nobody.
+
+    What dies leaves its own to us, if we are a subreaper.
+    """
+    while True:
+        for pid in children():
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            yield os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
 
 
 def variable(pid: int, name: str) -> str | None:

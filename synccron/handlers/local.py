@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from synccron.handlers import kernel, wire
 from synccron.handlers.base import Invocation
-from synccron.handlers.environment import environment
+from synccron.handlers.environment import environment, passed
 from synccron.handlers.resolve import target
 from synccron.model.job import Ending, Outcome
 
@@ -46,8 +46,7 @@ class LocalHandlers:
     def __init__(
         self, *, pass_env: Sequence[str] = (), environ: Mapping[str, str] | None = None
     ) -> None:
-        self._pass_env = tuple(pass_env)
-        self._environ = dict(os.environ if environ is None else environ)
+        self._passed = passed(os.environ if environ is None else environ, pass_env)
         self._lock = threading.Lock()
         self._closed = False
         self._relied: wire.Message | None = None
@@ -91,7 +90,7 @@ class LocalHandlers:
                 "words": None if words is None else list(words),
                 "handler": handler,
                 "target": None if handler is None else target(handler),
-                "environment": environment(self._environ, self._pass_env, invocation),
+                "environment": environment(self._passed, invocation),
                 "cwd": invocation.cwd,
                 "user": invocation.user,
                 "timeout": invocation.timeout,

@@ -40,6 +40,30 @@ class Inbox:
         return messages
 
 
+class Outbox:
+    """What is still to be sent on a socket that does not block: nobody who is slow holds us up."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def put(self, message: Message) -> None:
+        """Add a message."""
+        self._buffer += pack(message)
+
+    def flush(self, connection: socket.socket) -> None:
+        """Send what can be sent now; what is for nobody any more is forgotten."""
+        try:
+            while self._buffer:
+                del self._buffer[: connection.send(self._buffer)]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._buffer.clear()  # the other end is closed, which its reader finds out
+
+
 def receive(connection: socket.socket, inbox: Inbox) -> list[Message] | None:
     """Wait for what comes on a blocking socket; None: the other end is closed."""
     try:

@@ -227,20 +227,37 @@ def test_hundreds_of_attempts_leave_descriptors_and_processes_as_they_were(works
     assert guardians() == [guardian]
 
 
-def test_a_guardian_that_is_killed_takes_its_attempts_with_it_and_is_replaced(
-    workshop, alive, until
+@pytest.mark.parametrize("killed", ["heir", "guardian"])
+def test_a_guardian_or_heir_that_is_killed_takes_its_attempts_with_it_and_is_replaced(
+    workshop, alive, until, killed
 ):
     pids = workshop.folder / "pids"
     started = workshop.start(
-        run=f"(setsid sleep 600 & echo $!) > {pids}; echo $$ >> {pids}; sleep 600"
+        run=f"(env -i setsid sleep 600 & echo $!) > {pids}; echo $$ >> {pids}; sleep 600"
     )
     until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
-    (guardian,) = guardians()
-    os.kill(guardian, signal.SIGKILL)
+    (heir,) = guardians()
+    below = Path(f"/proc/{heir}/task/{heir}/children").read_text()
+    os.kill(heir if killed == "heir" else int(below), signal.SIGKILL)
     assert (started.outcome().ending, started.outcome().error) == ("lost", "its guardian died")
     for pid in map(int, pids.read_text().split()):
         until(lambda pid=pid: not alive(pid))
     assert workshop.end_of("echo again").tail == b"again\n"
+
+
+def test_what_hides_its_origin_goes_with_the_attempts_that_ran_when_it_was_left(
+    workshop, alive, until
+):
+    pids = workshop.folder / "pids"
+    hide = (
+        f"env -i setsid sh -c 'echo $$ > {pids}; exec sleep 600' & until [ -s {pids} ]; do :; done"
+    )
+    assert workshop.end_of(f"{{ {hide}; }} >&- 2>&-").ending == "completed"
+    later = workshop.start(run="sleep 600")
+    pid = int(pids.read_text())
+    until(lambda: not alive(pid))
+    later.stop("cancelled")
+    assert later.outcome().ending == "cancelled"
 
 
 def test_closing_ends_what_runs_and_gives_it_back(workshop, alive, until):
