@@ -18,13 +18,13 @@ _synccron() {
     case "$command" in
         "")
             options="--version --help"
-            others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate example schema nodes status completion"
+            others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate diff export example schema nodes status completion"
             ;;
         "run")
             options="--id --concurrency --lease --node-lease --drain --max-skew --no-lead --no-work --pass-env --apply --log --retention --retention-jobs --history-bytes --store --store-timeout --no-color --debug --help"
             ;;
         "register")
-            options="-f --file --cron --tz --handler --input --misfire --overlap --timeout --max-attempts --env --cwd --user --label --store --store-timeout --json --no-color --debug --help"
+            options="-f --file --cron --tz --handler --input --misfire --overlap --timeout --max-attempts --env --cwd --user --label --owner --dry-run --prune --take-over --store --store-timeout --json --no-color --debug --help"
             ;;
         "unregister")
             options="--store --store-timeout --json --no-color --debug --help"
@@ -95,6 +95,12 @@ _synccron() {
         "validate")
             options="--json --no-color --debug --help"
             local files=1
+            ;;
+        "diff")
+            options="-f --file --prune --take-over --store --store-timeout --json --no-color --debug --help"
+            ;;
+        "export")
+            options="--store --store-timeout --json --no-color --debug --help"
             ;;
         "example")
             options="--no-color --debug --help"

@@ -63,15 +63,19 @@ class _Broken(Exception):
         self.line, self.column, self.message = line, column, message
 
 
-def read_files(paths: Sequence[str], stdin: IO[bytes] | None = None) -> list[Definition]:
+def read_files(
+    paths: Sequence[str], stdin: IO[bytes] | None = None, *, owners: set[str] | None = None
+) -> list[Definition]:
     """Read files, folders of *.yaml and *.yml, and `-` (standard input).
 
-    Raises InvalidInput whose `details` are all errors of all files.
+    `owners` is told whom the files belong to, also those without a schedule. Raises InvalidInput
+    whose `details` are all errors of all files.
     """
     findings: list[Finding] = []
     found: list[tuple[Definition, Finding]] = []
+    whose: set[str] = set() if owners is None else owners
     for name, content in _contents(paths, stdin or sys.stdin.buffer, findings):
-        found += _read(name, content, findings)
+        found += _read(name, content, findings, whose)
     seen: dict[str, Finding] = {}
     for definition, place in found:
         first = seen.setdefault(definition.id, place)
@@ -84,6 +88,23 @@ def read_files(paths: Sequence[str], stdin: IO[bytes] | None = None) -> list[Def
             "\n".join(map(str, findings)), details=[each.to_json() for each in findings]
         )
     return [definition for definition, _ in found]
+
+
+def read_owned(paths: Sequence[str]) -> tuple[list[Definition], frozenset[str]]:
+    """Read files whose owners' other schedules are to go, and who the owners are.
+
+    Raises InvalidInput: something in them has no owner.
+    """
+    owners: set[str] = set()
+    definitions = read_files(paths, owners=owners)
+    unowned = [each.id for each in definitions if each.owner is None]
+    if unowned or not owners:
+        what = f"the schedule {unowned[0]!r} has none" if unowned else "the file has none"
+        raise InvalidInput(
+            f"--prune needs an owner, and {what}",
+            hint="write 'owner: NAME' at the top of the file: only NAME's schedules are removed",
+        )
+    return definitions, frozenset(owners)
 
 
 def warnings(definitions: Iterable[Definition]) -> Iterator[str]:
@@ -123,13 +144,17 @@ def _contents(
             findings.append(Finding(path, 0, 0, f"cannot be read: {reason}"))
 
 
-def _read(name: str, content: bytes, findings: list[Finding]) -> list[tuple[Definition, Finding]]:
+def _read(
+    name: str, content: bytes, findings: list[Finding], owners: set[str]
+) -> list[tuple[Definition, Finding]]:
+    file = _File(name, findings)
     try:
-        root = _compose(content)
-        return _File(name, findings).definitions(root)
+        found = file.definitions(_compose(content))
     except _Broken as broken:
         findings.append(Finding(name, broken.line, broken.column, broken.message))
         return []
+    owners |= file.owners | {made.owner for made, _ in found if made.owner is not None}
+    return found
 
 
 def _compose(content: bytes) -> yaml.Node:
@@ -208,6 +233,7 @@ class _File:
     def __init__(self, name: str, findings: list[Finding]) -> None:
         self._name = name
         self._findings = findings
+        self.owners: set[str] = set()  # whom the whole file belongs to
 
     def definitions(self, root: yaml.Node) -> list[tuple[Definition, Finding]]:
         if not isinstance(root, yaml.MappingNode):
@@ -235,21 +261,33 @@ class _File:
     def _defaults(
         self, top: Mapping[str, tuple[yaml.Node, yaml.Node]]
     ) -> tuple[dict[str, Any], dict[str, yaml.Node]]:
-        """Check the defaults once, on their own, so that no schedule repeats their errors."""
-        if "defaults" not in top:
+        """Check the defaults once, on their own, so that no schedule repeats their errors.
+
+        The file's owner is one of them.
+        """
+        if "defaults" not in top and "owner" not in top:
             return {}, {}
-        _, node = top["defaults"]
-        if not isinstance(node, yaml.MappingNode):
-            self._find(node, "expected a mapping of fields")
-            return {}, {}
-        values, nodes = self._fields(node)
+        _, node = top["defaults"] if "defaults" in top else top["owner"]
+        values: dict[str, Any] = {}
+        nodes: dict[str, yaml.Node] = {}
+        if "defaults" in top:
+            if not isinstance(node, yaml.MappingNode):
+                self._find(node, "expected a mapping of fields")
+                return {}, {}
+            values, nodes = self._fields(node)
+        if "owner" in top:
+            nodes["owner"] = top["owner"][1]
+            values["owner"] = self._plain(nodes["owner"])
         complete = {"cron": "@hourly", **values}
         if values.get("run") is None and values.get("handler") is None:
             complete["run"] = "true"
         _, problems = define("defaults", complete)
         bad = {str(problem.path[0]) for problem in problems if problem.path}
         self._problems(problems, nodes, node)
-        return {name: value for name, value in values.items() if name not in bad}, nodes
+        good = {name: value for name, value in values.items() if name not in bad}
+        if good.get("owner") is not None:
+            self.owners.add(good["owner"])
+        return good, nodes
 
     def _schedule(
         self,
@@ -343,7 +381,7 @@ class _File:
         return Finding(self._name, mark.line + 1, mark.column + 1, message)
 
 
-_TOP: dict[str, object] = {"schedules": None, "defaults": None}
+_TOP: dict[str, object] = {"schedules": None, "defaults": None, "owner": None}
 
 
 def _inner(node: yaml.Node, path: Place) -> yaml.Node:

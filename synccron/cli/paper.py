@@ -36,6 +36,9 @@ TONES = {
     "timed_out": "red",
     "lost": "red",
     "no-handler": "red",
+    "created": "green",
+    "updated": "green",
+    "pruned": "yellow",
 }
 
 

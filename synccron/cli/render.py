@@ -23,10 +23,12 @@ _NAMED = 100  # schedules that a registration names one by one; of more it tells
 
 def registered(paper: Paper, done: Mapping[str, Sequence[str]]) -> Lines:
     """Tell what a registration did: a line each for what is new (if few), one for the whole."""
-    for word in ("created", "updated"):
+    for word in ("created", "updated", "pruned"):
         for one in done[word] if len(done[word]) <= _NAMED else ():
-            yield f"{paper.tint(word, 'green')} {visible(one)}"
+            yield f"{paper.word(word)} {visible(one)}"
     counts = [f"{len(done[word])} {word}" for word in ("created", "updated", "unchanged")]
+    if done["pruned"]:
+        counts.append(f"{len(done['pruned'])} pruned")
     yield paper.tint(", ".join(counts), "dim")
 
 

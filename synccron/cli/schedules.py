@@ -10,11 +10,11 @@ import typer
 from synccron.cli.call import Call, command, json_value, moment, pairs
 from synccron.cli.listing import listing, state_of
 from synccron.cli.paper import say
-from synccron.errors import InvalidInput
+from synccron.errors import InvalidInput, StoreMissing
 from synccron.model.time import to_datetime
 
 if TYPE_CHECKING:
-    from synccron.client import Schedule
+    from synccron.client import Registered, Schedule
     from synccron.model.schedule import Definition
 
 app = typer.Typer()
@@ -62,6 +62,16 @@ def register(
     label: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="For selecting in ls.")
     ] = None,
+    owner: Annotated[str | None, typer.Option(metavar="NAME", help="Whose it is.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove the owner's schedules that no file has.")
+    ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Change also what another owner has.")
+    ] = False,
 ) -> None:
     """Register schedules. From files, or one from options; what is the same stays as it is."""
     fields = {
@@ -78,20 +88,44 @@ def register(
         "cwd": cwd,
         "user": user,
         "labels": pairs(label, "--label") if label else None,
+        "owner": owner,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    definitions = _definitions(file or [], schedule_id, given)
-    with call.client(create=True) as client, _progress(call, len(definitions)) as progress:
-        done = client.register(*definitions, progress=progress)
+    definitions, owners = _definitions(file or [], schedule_id, given, prune=prune)
+    if dry_run:
+        done = _dry_run(call, definitions, owners, take_over=take_over)
+    else:
+        with call.client(create=True) as client, _progress(call, len(definitions)) as progress:
+            done = client.register(
+                *definitions, take_over=take_over, prune=owners, progress=progress
+            )
     document = done.to_json()
     from synccron.cli.render import registered
 
     call.answer(document, lambda: registered(call.paper(), document))
 
 
+def _dry_run(
+    call: Call, definitions: "list[Definition]", owners: frozenset[str], *, take_over: bool
+) -> "Registered":
+    """Tell what would be done; to a store that is not there, everything."""
+    from synccron.client import Registered
+
+    done = Registered()
+    try:
+        with call.client() as client:
+            for each in client.compare(*definitions, take_over=take_over, prune=owners):
+                getattr(done, each.what).append(each.id)
+    except StoreMissing:
+        done.created = [each.id for each in definitions]
+    say("nothing was changed")
+    return done
+
+
 def _definitions(
-    files: list[str], schedule_id: str | None, given: dict[str, Any]
-) -> "list[Definition]":
+    files: list[str], schedule_id: str | None, given: dict[str, Any], *, prune: bool
+) -> "tuple[list[Definition], frozenset[str]]":
+    """Read what is to be registered, and whose other schedules are to go."""
     if files and (schedule_id is not None or given):
         what = f"'{schedule_id}'" if schedule_id is not None else "options of a schedule"
         raise InvalidInput(
@@ -99,15 +133,17 @@ def _definitions(
             hint="each file needs its own -f: -f a.yaml -f b.yaml",
         )
     if files:
-        from synccron.cli.files import read_files
+        from synccron.cli.files import read_files, read_owned
 
-        return [*read_files(files)]
+        return read_owned(files) if prune else (read_files(files), frozenset())
+    if prune:
+        raise InvalidInput("--prune is for files", hint="register -f FILE --prune")
     if schedule_id is None:
         raise InvalidInput(
             "nothing to register",
             hint='register -f FILE, or: register ID --cron "0 * * * *" -- COMMAND ARG...',
         )
-    return [_ad_hoc(schedule_id, given)]
+    return [_ad_hoc(schedule_id, given)], frozenset()
 
 
 def _ad_hoc(schedule_id: str, given: dict[str, Any]) -> "Definition":

@@ -28,6 +28,7 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "required": ["schedules"],
         "properties": {
+            "owner": fields["owner"],
             "defaults": {"$ref": "#/$defs/fields"},
             "schedules": {
                 "type": "object",

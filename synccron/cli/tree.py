@@ -39,6 +39,8 @@ COMMANDS = {
     "retry": "jobs",
     "dlq": "dlq",
     "validate": "checks",
+    "diff": "moving",
+    "export": "moving",
     "example": "checks",
     "schema": "checks",
     "nodes": "nodes",

@@ -1,9 +1,11 @@
 """The Python API, and the public values with their JSON shapes."""
 
-from synccron.client.client import Client, Registered
+from synccron.client.client import Client
+from synccron.client.registration import Registered
 from synccron.client.values import (
     Attempt,
     DeadLetter,
+    Difference,
     Job,
     Miss,
     Node,
@@ -17,6 +19,7 @@ __all__ = [
     "Attempt",
     "Client",
     "DeadLetter",
+    "Difference",
     "Job",
     "Miss",
     "Node",

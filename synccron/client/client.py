@@ -7,8 +7,8 @@ it reads again. What a call that writes has returned is durable (law 7).
 import builtins
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -25,6 +25,7 @@ from synccron.client.reads import (
     require,
     schedule_of,
 )
+from synccron.client.registration import TRIES, Registered, Registration
 from synccron.clock import Bell, Clock, SystemClock
 from synccron.errors import (
     InvalidInput,
@@ -40,7 +41,7 @@ from synccron.model.definition import check_handler, check_key, define, json_tex
 from synccron.model.job import STATES, DeadLetter, Job, Miss, Order, Output, Receipt, State
 from synccron.model.lease import COUNTERS, Node, Term, Totals, told_now
 from synccron.model.plan import Due
-from synccron.model.schedule import Definition, JsonText, Revision, Schedule, Tombstone
+from synccron.model.schedule import Definition, JsonText, Revision, Schedule
 from synccron.model.time import (
     SECOND,
     Duration,
@@ -56,7 +57,6 @@ from synccron.store import open_store
 from synccron.store.base import Store, Where
 from synccron.store.history import read_all
 
-TRIES = 50  # how often a write is decided anew when what it was decided for has moved
 ADVERTISE: Duration = SECOND  # nodes have this long to offer a handler that they have just heard of
 OVERDUE: Duration = 5 * SECOND
 UNSET: Any = object()
@@ -65,25 +65,6 @@ Jobs: TypeAlias = list[values.Job]
 Misses: TypeAlias = list[values.Miss]
 DeadLetters: TypeAlias = list[values.DeadLetter]
 Nodes: TypeAlias = list[values.Node]
-
-
-@dataclass(slots=True)
-class Registered:
-    """What a registration did: ids in the order given."""
-
-    created: list[str] = field(default_factory=list)
-    updated: list[str] = field(default_factory=list)
-    unchanged: list[str] = field(default_factory=list)
-    pruned: list[str] = field(default_factory=list)
-
-    def to_json(self) -> dict[str, list[str]]:
-        """Give the JSON shape of `register`."""
-        return {
-            "created": self.created,
-            "updated": self.updated,
-            "unchanged": self.unchanged,
-            "pruned": self.pruned,
-        }
 
 
 class Client:
@@ -132,24 +113,39 @@ class Client:
     def register(
         self,
         *schedules: values.Schedule | Definition,
+        take_over: bool = False,
+        prune: Collection[str] = (),
         progress: Callable[[int, int], object] | None = None,
     ) -> Registered:
         """Apply schedules, idempotently; `progress` is told how many of how many are done.
 
         All are checked before anything is written; more than the store changes at once (500 on
-        SQLite, 20 on etcd) are written in pieces. Raises InvalidInput with all that is wrong, and
-        where.
+        SQLite, 20 on etcd) are written in pieces. `take_over`: also those that another owner has.
+        `prune` names owners whose other schedules are removed. Raises InvalidInput with all that
+        is wrong, and where, and Refused: another owner has some.
         """
         definitions = [_defined(each) for each in schedules]
-        _distinct(definitions)
-        done = Registered()
-        off = self._told_now() - self._clock.now()
-        piece = self._store.changes_at_once
-        for start in range(0, len(definitions), piece):
-            self._register_piece(definitions[start : start + piece], done, off)
-            if progress is not None:
-                progress(min(start + piece, len(definitions)), len(definitions))
+        registration = self._registration(take_over=take_over)
+        done = registration.register(definitions, progress)
+        if prune:
+            kept = {each.id for each in definitions}
+            done.pruned = [each.id for each in registration.strays(prune, kept)]
+            self._prune(done.pruned, prune)
         return done
+
+    def compare(
+        self,
+        *schedules: values.Schedule | Definition,
+        take_over: bool = False,
+        prune: Collection[str] = (),
+    ) -> Iterator[values.Difference]:
+        """Tell what `register` would do with each, in order, then what it would remove.
+
+        Nothing is written. Raises what `register` would raise.
+        """
+        definitions = [_defined(each) for each in schedules]
+        registration = self._registration(take_over=take_over)
+        return map(values.Difference.of, registration.compare(definitions, prune))
 
     def unregister(self, *ids: str) -> None:
         """Remove schedules; jobs that have not started are cancelled, history stays.
@@ -200,6 +196,10 @@ class Client:
         """Read schedules by id, a page at a time; `pattern` is a shell glob on the id."""
         where = Where(pattern=pattern, labels=labels or None)
         return map(values.Schedule.of, read_all(self._store, Schedule, where))
+
+    def definitions(self) -> Iterator[Definition]:
+        """Read what all schedules say, by id, a page at a time: what `register` takes again."""
+        return (each.definition for each in read_all(self._store, Schedule, Where()))
 
     def misses(self, id: str, limit: int = 100) -> Misses:  # noqa: A002
         """Read the newest misses of a schedule, newest first."""
@@ -409,44 +409,20 @@ class Client:
             )
         return told
 
-    def _register_piece(
-        self, definitions: Sequence[Definition], done: Registered, off: Duration
-    ) -> None:
-        by, zones = author(), tzdata.IANA_VERSION
-        for _ in range(TRIES):
-            now = self._clock.now() + off
-            old = self._known([each.id for each in definitions])
-            decided = [
-                (each, change.register(old.get(each.id), each, now, by, zones))
-                for each in definitions
-            ]
-            changes = [made for _, made in decided if made is not None]
-            # Law 2: refused as a whole if a dispatch or another command came in between.
-            if not changes or self._store.apply(changes):
-                for each, made in decided:
-                    self._note(each.id, made, old.get(each.id), done)
-                return
-        raise StoreError("the schedules kept changing meanwhile", hint="try again")
+    def _registration(self, *, take_over: bool) -> Registration:
+        off = self._told_now() - self._clock.now()
+        return Registration(
+            self._store, lambda: self._clock.now() + off, self._events, take_over=take_over
+        )
 
-    def _note(
-        self, name: str, made: Change | None, old: Due | Tombstone | None, done: Registered
-    ) -> None:
-        if made is None:
-            done.unchanged.append(name)
-        elif isinstance(old, Due):
-            done.updated.append(name)
-            self._events.emit("schedule_updated", schedule_id=name)
-        else:
-            done.created.append(name)
-            self._events.emit("schedule_registered", schedule_id=name)
+    def _prune(self, ids: Sequence[str], owners: Collection[str]) -> None:
+        def decide(read: Due, now: Instant) -> Change | None:
+            theirs = read.schedule.definition.owner in owners  # unless it was taken over just now
+            return change.unregister(read, now) if theirs else None
 
-    def _known(self, ids: Sequence[str]) -> dict[str, Due | Tombstone]:
-        where = Where(ids=ids)
-        found: dict[str, Due | Tombstone] = {
-            each.id: each for each in read_all(self._store, Tombstone, where)
-        }
-        found.update({each.schedule.id: each for each in read_all(self._store, Due, where)})
-        return found
+        self._change(ids, decide)
+        for name in ids:
+            self._events.emit("schedule_unregistered", schedule_id=name)
 
     def _change(self, ids: Sequence[str], decide: Callable[[Due, Instant], Change | None]) -> None:
         """Change schedules, in pieces of what the store changes at once; none if one is unknown."""
@@ -618,14 +594,6 @@ def _defined(given: values.Schedule | Definition) -> Definition:
         ]
         raise InvalidInput(details[0]["message"] or "", details=details)
     return made
-
-
-def _distinct(definitions: Iterable[Definition]) -> None:
-    seen: set[str] = set()
-    for each in definitions:
-        if each.id in seen:
-            raise InvalidInput(f"the schedule {each.id} is given twice")
-        seen.add(each.id)
 
 
 def _state(text: str) -> State:

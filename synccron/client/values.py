@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from synccron.model import difference, lease, schedule
 from synccron.model import job as jobs
-from synccron.model import lease, schedule
 from synccron.model.time import (
     Duration,
     Instant,
@@ -78,6 +78,7 @@ class Schedule:
     strict_handlers: bool = True
     max_dispatch_failures: int = 5
     enabled: bool = True
+    owner: str | None = None
     paused: bool = False
     next_run_at: datetime | None = None
     cursor_at: datetime | None = None
@@ -123,6 +124,7 @@ class Schedule:
             strict_handlers=made.strict_handlers,
             max_dispatch_failures=made.max_dispatch_failures,
             enabled=made.enabled,
+            owner=made.owner,
             paused=read.paused,
             next_run_at=_moment(read.next_run_at),
             cursor_at=_moment(cursor.next),
@@ -176,7 +178,7 @@ class Schedule:
             "node_labels": {},
             "strict_handlers": self.strict_handlers,
             "max_dispatch_failures": self.max_dispatch_failures,
-            "owner": None,
+            "owner": self.owner,
             "paused": self.paused,
             "next_run_at": _text(self.next_run_at),
             "cursor_at": _text(self.cursor_at),
@@ -192,6 +194,45 @@ class Schedule:
 
 # What a definition consists of, beside its id and cron: the fields before `paused`.
 _DEFINED = tuple(Schedule.__slots__)[2 : Schedule.__slots__.index("paused")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What registering would do with one schedule.
+
+    `fields` are those that would change, as a schedule file has them: before and after. `before`
+    and `after` are its next slots, none while paused.
+    """
+
+    id: str
+    what: str
+    fields: Mapping[str, tuple[Json, Json]]
+    before: tuple[datetime, ...]
+    after: tuple[datetime, ...]
+    effects: tuple[str, ...]
+
+    @classmethod
+    def of(cls, found: difference.Difference) -> Self:
+        """Make one of the model's."""
+        return cls(
+            id=found.id,
+            what=found.what,
+            fields=found.fields,
+            before=tuple(map(to_datetime, found.before)),
+            after=tuple(map(to_datetime, found.after)),
+            effects=found.effects,
+        )
+
+    def to_json(self) -> dict[str, Json]:
+        """Give the JSON shape of an element of `diff`."""
+        return {
+            "id": self.id,
+            "what": self.what,
+            "fields": {name: list(both) for name, both in self.fields.items()},
+            "next_before": [_text(slot) for slot in self.before],
+            "next_after": [_text(slot) for slot in self.after],
+            "effects": list(self.effects),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,15 @@ def register(
     )
 
 
+def foreign(old: Due | Tombstone | None, definition: Definition) -> str | None:
+    """Name the owner whose schedule a definition would change without being theirs; None: nobody's.
+
+    What nobody owns may be taken by anybody who says so.
+    """
+    owner = old.schedule.definition.owner if isinstance(old, Due) else None
+    return None if owner == definition.owner else owner
+
+
 def pause(
     old: Due, now: Instant, until: Instant | None, reason: str | None, by: str | None = None
 ) -> Change | None:

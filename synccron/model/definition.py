@@ -38,6 +38,7 @@ _HANDLER = re.compile(
 )
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@/-]{0,127}")
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
 _YES_AND_NO = {
     "yes": "true",
@@ -49,7 +50,7 @@ _YES_AND_NO = {
 }
 
 # Known fields of later versions: refused, never accepted and ignored.
-LATER = frozenset({"start_within", "node_labels", "owner", "limits", "notify", "max_running"})
+LATER = frozenset({"start_within", "node_labels", "limits", "notify", "max_running"})
 LATER_OVERLAPS = ("queue", "replace")
 
 Path = tuple[str | int, ...]
@@ -411,6 +412,15 @@ def _user(value: Any) -> str:
     return text
 
 
+def _owner(value: Any) -> str:
+    text = _text(value)
+    if not _OWNER.fullmatch(text):
+        raise ValueError(
+            f"expected a name of at most 128 of A-Z a-z 0-9 . _ @ / -, got {_shown(text)}"
+        )
+    return text
+
+
 def _retry(value: Any) -> Retry:
     if isinstance(value, Retry):
         return value
@@ -519,6 +529,7 @@ FIELDS = _table(
         _whole(1, 100),
     ),
     Field("enabled", {"type": "boolean"}, "false registers it paused", _flag),
+    Field("owner", _TEXT, "whose it is: others change it only by taking it over", _owner),
 )
 DEFAULTS: Mapping[str, Any] = {
     each.name: each.default for each in fields(Definition) if each.default is not MISSING

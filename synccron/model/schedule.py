@@ -42,6 +42,7 @@ class Definition:
 
     `run` (text for /bin/sh, or an argument list) and `handler` exclude each other. Durations are in
     ms, `input` is canonical JSON. `on_disconnect` None: what `overlap` makes of it (`stops`).
+    `owner` is whose file it comes from: others' leave it alone.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Definition:
     strict_handlers: bool = True
     max_dispatch_failures: int = 5
     enabled: bool = True
+    owner: str | None = None
 
     @property
     def needs(self) -> str:

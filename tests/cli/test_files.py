@@ -116,7 +116,7 @@ def test_an_id_in_two_files_is_refused_with_both_places(tmp_path):
         ("a: " + "[" * 100 + "]" * 100, "deeper than 80"),
         ("schedules: {'../x': {cron: '@daily', run: x}}", "expected 1 to 128"),
         (b"\xff\xfe", "no UTF-8"),
-        ("owner: me\nschedules: {}", "field 'owner' is not supported yet"),
+        ("owner: [me]\nschedules: {}", "owner: expected text"),
         ("schedule: {}", "did you mean 'schedules'"),
     ],
 )

@@ -1,0 +1,80 @@
+"""Schedule files out: definitions as YAML that `files.py` reads back as the same definitions.
+
+It writes what that reader reads: every scalar is text whose field knows its type, and below `input`
+a text is always quoted, so that it is not taken for a number.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from synccron.model.schedule import Definition
+from synccron.model.written import written
+
+_LONGEST_PLAIN = 100  # characters of a list that stands on one line
+
+
+class _Quoted(str):
+    """A text that is quoted whatever it is."""
+
+    __slots__ = ()
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts as people would: on lines of their own where they have some."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    lines = text.split("\n")
+    # What a block cannot show as it is (controls, other breaks, spaces at the edges) is quoted.
+    block = len(lines) > 1 and all(line.isprintable() and line == line.strip() for line in lines)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, "|" if block else _style(text))
+
+
+def _style(text: str) -> str | None:
+    return None if text.isprintable() and "'" not in text else '"'
+
+
+def _sequence(dumper: yaml.SafeDumper, items: list[Any]) -> yaml.Node:
+    short = sum(len(str(each)) + 4 for each in items) < _LONGEST_PLAIN
+    flow = short and all(isinstance(each, str | int) for each in items)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=flow)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(list, _sequence)
+_Dumper.add_representer(
+    _Quoted, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), '"')
+)
+HEAD = "schedules:\n"
+NOTHING = "schedules: {}\n"
+
+
+def schedule_text(made: Definition, comments: Iterable[str] = ()) -> str:
+    """Write one schedule as it stands below `schedules:`, after comments of a line each."""
+    given = written(made)
+    for name in ("cron", "input"):
+        if name in given:
+            given[name] = _quoted(given[name])
+    text = yaml.dump(
+        {made.id: given},
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=True,
+        width=float("inf"),
+        default_flow_style=False,
+    )
+    notes = "".join(f"  # {line}".rstrip() + "\n" for line in comments)
+    lines = text.split("\n")
+    return notes + "\n".join(f"  {line}" if line else "" for line in lines)
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, str):
+        return _Quoted(value)
+    if isinstance(value, Mapping):
+        return {_Quoted(key): _quoted(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_quoted(each) for each in value]
+    return value
