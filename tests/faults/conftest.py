@@ -12,7 +12,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.section("faults")
     terminalreporter.write_line(f"{'FAULT':54} {'TIMES':>6} {'SLOTS':>7}  LAWS BROKEN")
     for each in TRIED:
-        broken = "; ".join(each.broken) or "none"
+        broken = "; ".join(each.broken[:3]) or "none"
+        if len(each.broken) > 3:
+            broken += f"; and {len(each.broken) - 3} more"
         terminalreporter.write_line(f"{each.fault:54} {each.times:6} {each.slots:7}  {broken}")
         for note in each.notes:
             terminalreporter.write_line(f"    {note}")
