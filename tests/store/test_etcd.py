@@ -29,7 +29,7 @@ from synccron.model.settle import settle
 from synccron.store import logs_of, open_store
 from synccron.store.base import Limits, Store
 from synccron.store.etcd.address import Login, address, login
-from synccron.store.etcd.draft import MOST_OPERATIONS
+from synccron.store.etcd.draft import MOST_OPERATIONS, Draft
 from synccron.store.etcd.layout import job_text, place_of
 from synccron.store.etcd.store import EtcdStore
 from tests.etcd import Members, needed
@@ -264,6 +264,28 @@ def test_more_writes_than_one_request_takes_are_several(etcd: Members, prefix: s
             draft.put(store.cluster.layout.kept("dead", each), b"{}")
             store.cluster.commit(draft)
         assert store.discard(letters) == len(letters[::2])
+
+
+@pytest.mark.parametrize(("drafts", "writes"), [(300, 4), (100, 41), (3, 125), (1, 200)])
+def test_whatever_is_written_together_fits_what_etcd_takes(
+    etcd: Members, prefix: str, drafts: int, writes: int
+) -> None:
+    with opened(etcd.url(prefix)) as store:
+        layout = store.cluster.layout
+
+        def make(number: int) -> Draft:
+            draft = store.cluster.draft()
+            for n in range(writes):
+                key = layout.kept("dead", f"{number:03}-{n:03}")
+                if n < writes // 2:
+                    draft.absent(key)
+                draft.put(key, b"{}")
+            return draft
+
+        makes = [lambda _, number=number: make(number) for number in range(drafts)]
+        answers = store.cluster.commit_each(store.cluster.draft(), makes)
+        assert all(each.written for each in answers)
+        assert len(store.cluster.below(layout.kept("dead", ""))) == drafts * writes
 
 
 def test_many_schedules_are_changed_in_pieces(etcd: Members, prefix: str) -> None:

@@ -1,18 +1,23 @@
 """Conditional writes: what must stand, what is then written, and what is read if it does not.
 
 Many of them are one request: a transaction of nested transactions, each with its own comparison,
-so that one refused write does not undo its neighbours. etcd's limits are kept here: 128 operations
-in each list, no key written twice in one request, 1.5 MiB a request.
+so that one refused write does not undo its neighbours. etcd's limits are kept here: the longest
+lists of nested transactions add up to no more than 128 on any path, no key is written twice in one
+request, which has no more than 1.5 MiB.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import ceil, isqrt
 from typing import Any
 
 from synccron.store.etcd.client import Etcd
 from synccron.store.etcd.layout import Pair, end_of
 
 MOST_OPERATIONS = 120  # of etcd's 128: of one list
+# Of a transaction etcd takes the longest of its three lists, and of one in it what that leaves:
+# https://github.com/etcd-io/etcd/blob/v3.4.23/etcdserver/api/v3rpc/key.go (checkTxnRequest)
+DEEPEST = 128
 MOST_BYTES = 1_000_000  # of etcd's 1.5 MiB: of one request
 
 
@@ -102,17 +107,34 @@ class Draft:
         fields.setdefault("result", self.messages.Compare.EQUAL)
         self.compares.append(self.messages.Compare(key=key, **fields))
 
-    def operations(self) -> list[Any]:
-        """Give the writes, in nested transactions where one list would not hold them."""
+    @property
+    def depth(self) -> int:
+        """How much of etcd's limit it takes at the least."""
+        return min(self._flat, self._nested)
+
+    def operations(self, room: int = DEEPEST) -> list[Any]:
+        """Give the writes, in nested transactions where the room is not enough for one list."""
         found = list(self.writes.values())
-        if len(found) <= MOST_OPERATIONS:
+        if self._flat <= room:
             return found
+        groups = self._groups
         return [
-            self.messages.RequestOp(
-                request_txn=self.messages.TxnRequest(success=found[n : n + MOST_OPERATIONS])
-            )
-            for n in range(0, len(found), MOST_OPERATIONS)
+            self.messages.RequestOp(request_txn=self.messages.TxnRequest(success=found[n::groups]))
+            for n in range(groups)
         ]
+
+    @property
+    def _flat(self) -> int:
+        return max(len(self.compares), len(self.writes), len(self.asks))
+
+    @property
+    def _nested(self) -> int:
+        outer = max(len(self.compares), self._groups, len(self.asks))
+        return outer + ceil(len(self.writes) / self._groups)
+
+    @property
+    def _groups(self) -> int:
+        return max(1, isqrt(len(self.writes)))
 
 
 Make = Callable[[int], Draft]  # a draft for its place in the request
@@ -197,7 +219,7 @@ def pair_of(kv: Any) -> Pair:
 
 def _fits(batch: Sequence[Draft], draft: Draft) -> bool:
     return (
-        len(batch) < MOST_OPERATIONS
+        len(batch) + 1 + max(each.depth for each in (*batch, draft)) <= DEEPEST
         and sum(each.size for each in batch) + draft.size <= MOST_BYTES
         and not any(draft.writes.keys() & each.writes.keys() for each in batch)
     )
@@ -207,7 +229,9 @@ def _send(etcd: Etcd, all_of_them: Draft, batch: Sequence[Draft], *, first: bool
     nested = [
         etcd.messages.RequestOp(
             request_txn=etcd.messages.TxnRequest(
-                compare=draft.compares, success=draft.operations(), failure=draft.asks
+                compare=draft.compares,
+                success=draft.operations(DEEPEST - len(batch)),
+                failure=draft.asks,
             )
         )
         for draft in batch
