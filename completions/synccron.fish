@@ -51,7 +51,7 @@ complete -c synccron -n '__fish_seen_subcommand_from register; and not __fish_se
 complete -c synccron -n '__fish_seen_subcommand_from register; and not __fish_seen_subcommand_from dlq' -l handler -r -d 'The Python handler.'
 complete -c synccron -n '__fish_seen_subcommand_from register; and not __fish_seen_subcommand_from dlq' -l input -r -d 'The input of each run.'
 complete -c synccron -n '__fish_seen_subcommand_from register; and not __fish_seen_subcommand_from dlq' -l misfire -r -d 'skip, catch_up_one or catch_up_all.'
-complete -c synccron -n '__fish_seen_subcommand_from register; and not __fish_seen_subcommand_from dlq' -l overlap -r -d 'allow or skip.'
+complete -c synccron -n '__fish_seen_subcommand_from register; and not __fish_seen_subcommand_from dlq' -l overlap -r -d 'allow, skip, queue, replace.'
 complete -c synccron -n '__fish_seen_subcommand_from register; and not __fish_seen_subcommand_from dlq' -l timeout -r -d 'End a run that takes longer.'
 complete -c synccron -n '__fish_seen_subcommand_from register; and not __fish_seen_subcommand_from dlq' -l max-attempts -r -d 'How often a run is tried.'
 complete -c synccron -n '__fish_seen_subcommand_from register; and not __fish_seen_subcommand_from dlq' -l env -r -d 'For the command\'s environment.'

@@ -47,7 +47,7 @@ def register(
         str | None, typer.Option("--input", metavar="JSON", help="The input of each run.")
     ] = None,
     misfire: Annotated[str | None, typer.Option(help="skip, catch_up_one or catch_up_all.")] = None,
-    overlap: Annotated[str | None, typer.Option(help="allow or skip.")] = None,
+    overlap: Annotated[str | None, typer.Option(help="allow, skip, queue, replace.")] = None,
     timeout: Annotated[
         str | None, typer.Option(metavar="TIME", help="End a run that takes longer.")
     ] = None,

@@ -40,6 +40,7 @@ from synccron.model.change import Change
 from synccron.model.definition import check_handler, check_key, define, json_text
 from synccron.model.job import STATES, DeadLetter, Job, Miss, Order, Output, Receipt, State
 from synccron.model.lease import COUNTERS, Node, Term, Totals, told_now
+from synccron.model.overlap import passes_over
 from synccron.model.plan import Due
 from synccron.model.schedule import Definition, JsonText, Revision, Schedule
 from synccron.model.time import (
@@ -451,17 +452,19 @@ class Client:
         for _ in range(TRIES):
             now = self._clock.now()
             schedule = schedule_of(self._store, name)
-            wanted = order.triggered(schedule, key, given, now, force=force)
+            judged = schedule.definition.alone and not force
+            active = self._store.active(name) if judged else None
+            wanted = order.triggered(schedule, key, given, now, active=active, force=force)
             first = self._receipt(wanted.job.id, now - order.KEY_KEPT)
             if first is not None:
                 return self._made(wanted, first)
             self._check_offered(schedule)
-            # Laws 1 and 7: one job a key; and the schedule and its idleness are compared.
+            if active is not None:
+                self._check_overlap(schedule, active)
+            # Laws 1 and 7: one job a key; and the schedule and its active jobs are compared.
             receipt = self._store.enqueue(wanted, now - order.KEY_KEPT)
             if receipt is not None:
                 return self._triggered(wanted, receipt)
-            if wanted.idle:
-                self._check_idle(schedule)
         raise StoreError(f"the schedule {name} kept changing meanwhile", hint="try again")
 
     def _triggered(self, wanted: Order, receipt: Receipt) -> values.Job:
@@ -494,16 +497,18 @@ class Client:
             hint="install the handler on a node, or register with strict_handlers: false",
         )
 
-    def _check_idle(self, schedule: Schedule) -> None:
-        for state in ("running", "queued", "scheduled"):
-            where = Where(schedule=schedule.id, states=(state,))
-            busy = [job for job in newest(self._store, Job, where, 1) if not job.intention]
-            if busy:
-                self._reject(schedule.id, "overlap")
-                raise Refused(
-                    f"the schedule {schedule.id} is busy: job {busy[0].id} is {busy[0].state}",
-                    hint="wait for it, or run beside it with --force",
-                )
+    def _check_overlap(self, schedule: Schedule, active: Sequence[Job]) -> None:
+        """Refuse what the schedule's overlap forbids beside its active jobs."""
+        overlap = schedule.definition.overlap
+        if not passes_over(overlap, active):
+            return
+        self._reject(schedule.id, "overlap")
+        last = active[-1]
+        waits = " and only one may wait" if overlap == "queue" else ""
+        raise Refused(
+            f"the schedule {schedule.id} is busy{waits}: job {last.id} is {last.state}",
+            hint="wait for it, or run beside it with --force",
+        )
 
     def _reject(self, name: str, reason: str) -> None:
         self._store.tally({"trigger_rejected": 1})

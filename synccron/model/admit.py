@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from zlib import crc32
 
 from synccron.model.cron import timetable
-from synccron.model.job import Admission, Candidate, Job
+from synccron.model.job import Admission, Candidate, Job, queued
 from synccron.model.miss import missed
+from synccron.model.overlap import crowded, first, passes_over, replaced, superseded
 from synccron.model.schedule import Definition
 from synccron.model.time import Duration, Instant
 
@@ -45,9 +46,7 @@ def admit(candidate: Candidate, now: Instant, place: Place) -> Admission | None:
         return None
     if job.intention:
         return _judge(candidate, definition, now, place)
-    if place.full or _kept_for_others(job, now, place) or (job.alone and not _first(candidate)):
-        return None
-    return Admission(candidate=candidate)
+    return _begin(candidate, now, place)
 
 
 def comes_to(
@@ -79,7 +78,7 @@ def _judge(
     job = candidate.job
     if place.skewed or now - job.run_at > min(place.lease, definition.misfire_grace):
         return None
-    if definition.overlap == "skip" and candidate.active:
+    if passes_over(definition.overlap, candidate.active):
         table = timetable(definition.cron, definition.tz, definition.id)
         (miss,) = missed(
             table,
@@ -92,21 +91,40 @@ def _judge(
             by=place.node,
         )
         return Admission(candidate=candidate, miss=miss)
-    if place.full:
-        waiting = replace(job, state="queued", revision=candidate.version)
+    waiting = queued(job, definition, candidate.version)
+    if definition.overlap == "replace" and candidate.active:
+        return _replace(candidate, waiting, now)
+    if place.full or candidate.active:
         return Admission(candidate=candidate, job=waiting)
     return Admission(candidate=candidate)
+
+
+def _begin(candidate: Candidate, now: Instant, place: Place) -> Admission | None:
+    """Judge what is queued, or waits for a retry."""
+    job = candidate.job
+    if superseded(job, candidate.active):
+        return None
+    if job.replaces and candidate.active:
+        return _replace(candidate, job, now)
+    if place.full or _kept_for_others(job, now, place):
+        return None
+    if job.alone and not first(job, candidate.active):
+        return None
+    return Admission(candidate=candidate)
+
+
+def _replace(candidate: Candidate, waiting: Job, now: Instant) -> Admission | None:
+    """Ask for the end of what is active before a job, which then waits in its queue.
+
+    Where more may be active than was read, it has to look again.
+    """
+    ended = replaced(waiting, candidate.active, now)
+    again = crowded(candidate.active)
+    if again and not ended and not candidate.job.intention:
+        return None
+    return Admission(candidate=candidate, job=replace(waiting, replaces=again), replaces=ended)
 
 
 def _kept_for_others(job: Job, now: Instant, place: Place) -> bool:
     retrying = job.state == "scheduled" and job.node == place.node
     return retrying and place.others and now < job.run_at + ELSEWHERE
-
-
-def _first(candidate: Candidate) -> bool:
-    """Tell whether nothing of its schedule runs or is before it in the queue."""
-    job = candidate.job
-    return not any(
-        other.state == "running" or (other.run_at, other.id) < (job.run_at, job.id)
-        for other in candidate.active
-    )

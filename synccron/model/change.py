@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from synccron.model.cron import CronError, Timetable, timetable
-from synccron.model.job import Job, Miss, Reason
+from synccron.model.job import Job, Miss, Reason, queued
 from synccron.model.miss import missed
 from synccron.model.plan import Due
 from synccron.model.schedule import Cursor, Definition, Revision, Schedule, Tombstone
@@ -259,8 +259,8 @@ def _take_back(old: Due, now: Instant, reason: Reason, by: str | None) -> _Step:
     withdrawn = tuple(job for job in old.intentions if job.run_at > now)
     present = [job for job in old.intentions if job.run_at <= now]
     dropped = tuple(job for job in present if now - job.run_at > window)
-    queued = tuple(
-        replace(job, state="queued", revision=schedule.version)
+    waiting = tuple(
+        queued(job, schedule.definition, schedule.version)
         for job in present
         if now - job.run_at <= window
     )
@@ -274,7 +274,7 @@ def _take_back(old: Due, now: Instant, reason: Reason, by: str | None) -> _Step:
             next=min(cursor.next, first),
             decided_until=min(cursor.decided_until, first - SECOND),
         )
-    return _Step(cursor=cursor, withdrawn=withdrawn, queued=queued, dropped=dropped, misses=misses)
+    return _Step(cursor=cursor, withdrawn=withdrawn, queued=waiting, dropped=dropped, misses=misses)
 
 
 def _leap(

@@ -51,7 +51,6 @@ _YES_AND_NO = {
 
 # Known fields of later versions: refused, never accepted and ignored.
 LATER = frozenset({"start_within", "node_labels", "limits", "notify", "max_running"})
-LATER_OVERLAPS = ("queue", "replace")
 
 Path = tuple[str | int, ...]
 Read = Callable[[Any], Any]
@@ -257,12 +256,6 @@ def _choice(*choices: str) -> Read:
         return text
 
     return read
-
-
-def _overlap(value: Any) -> str:
-    if value in LATER_OVERLAPS:
-        raise ValueError(f"overlap {value!a} is not supported yet: expected allow or skip")
-    return str(_choice(*OVERLAPS)(value))
 
 
 def _whole(low: int, high: int) -> Read:
@@ -492,7 +485,12 @@ FIELDS = _table(
         _whole(1, 10_000),
     ),
     Field("misfire_grace", _DURATION, "how late still counts as on time", _duration(SECOND)),
-    Field("overlap", _enum(*OVERLAPS), "what happens while an earlier job is unfinished", _overlap),
+    Field(
+        "overlap",
+        _enum(*OVERLAPS),
+        "what happens while an earlier job is unfinished",
+        _choice(*OVERLAPS),
+    ),
     Field("timeout", _DURATION, "when an attempt is ended", _duration(1)),
     Field("kill_after", _DURATION, "how long TERM is given before KILL", _duration(0, DAY)),
     Field(

@@ -24,6 +24,7 @@ Reason = Literal[
     "dispatch_failed",
     "expired",
 ]
+ACTIVE = 8  # so many of what runs, is queued and waits for a retry are read for a decision, of each
 STATES: tuple[State, ...] = get_args(State)
 SETTLED: frozenset[State] = frozenset({"completed", "failed", "timed_out", "cancelled"})
 
@@ -50,6 +51,7 @@ class Job:
     it is an intention. `run_at` is its slot, or when a trigger or a waiting retry is to start;
     `retry_delay` is what the retry waits, in case the wall clock jumps back. `needs` is what a node
     must offer to run it; `alone`: no other attempt of its schedule may hold a claim beside it.
+    `replaces`: it still has to replace what is active before it (`overlap: replace`).
     `lateness` is how long after `run_at` its first attempt started. `lost` counts the attempts
     whose node died. A job without a schedule has revision 0. `by` is the leader that made a slot's
     job, in its term `epoch`. `mod` is the store's mark of this version.
@@ -68,6 +70,7 @@ class Job:
     input: JsonText | None = None
     revision: int | None = None
     alone: bool = False
+    replaces: bool = False
     max_attempts: int = 1
     attempts: tuple[Attempt, ...] = ()
     lost: int = 0
@@ -87,6 +90,11 @@ class Job:
     def intention(self) -> bool:
         """Whether it is a slot's job that was written ahead and never claimed or queued."""
         return self.kind == "slot" and self.state == "scheduled" and self.revision is None
+
+    @property
+    def begun(self) -> bool:
+        """Whether an attempt of it was ever started."""
+        return bool(self.attempts)
 
     @property
     def settled(self) -> bool:
@@ -171,7 +179,8 @@ class Order:
     """A job to be made at once (trigger, submit, retry), and what must hold for that.
 
     `seen` is the schedule's mark as read (None: it has no schedule): it must still stand so.
-    `idle`: refused while an earlier job of the schedule is queued, runs or waits for a retry.
+    `active` is what was active of its schedule as read (None: that does not matter), and must still
+    be so.
     `dead` is a dead letter that the job replaces, in the same transaction. `digest` is of the
     input: the same key with another digest is the caller's conflict.
     """
@@ -179,7 +188,7 @@ class Order:
     job: Job
     digest: str
     seen: int | None = None
-    idle: bool = False
+    active: tuple[Job, ...] | None = None
     dead: str | None = None
 
 
@@ -204,7 +213,7 @@ class Candidate:
     `definition` is that of its pinned revision, or the schedule's current one for an intention
     (whose `version` and `seen` mark are then compared by the claim). None: nothing is left of its
     schedule. `active`: the other jobs of its schedule that are queued, run or wait for a retry, in
-    order of their instants; read only where `job.alone` is so.
+    order of their instants, of each the first ACTIVE; read only where `job.alone` is so.
     """
 
     job: Job
@@ -219,12 +228,14 @@ class Admission:
     """What is to become of a candidate; void if it, its schedule or `active` has moved since.
 
     Exactly one of: `job` without a miss: the record to write instead (queued, waiting anew,
-    cancelled); `miss`: the intention becomes this miss; neither: it is claimed.
+    cancelled); `miss`: the intention becomes this miss; neither: it is claimed. `replaces` are the
+    records of active jobs whose end is asked for in the same transaction.
     """
 
     candidate: Candidate
     job: Job | None = None
     miss: Miss | None = None
+    replaces: tuple[Job, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,6 +290,12 @@ def short_id(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
+def queued(job: Job, definition: Definition, version: int | None) -> Job:
+    """Give the record of an intention that waits from now on, with the revision it will run."""
+    replaces = definition.overlap == "replace"
+    return replace(job, state="queued", revision=version, replaces=replaces)
+
+
 def claimed(candidate: Candidate, node: str, session: str, fence: int, now: Instant) -> Job:
     """Give the record of a candidate that was claimed with this fence: one more attempt runs."""
     job = candidate.job
@@ -291,6 +308,7 @@ def claimed(candidate: Candidate, node: str, session: str, fence: int, now: Inst
         session=session,
         lateness=job.lateness if job.attempts else max(0, now - job.run_at),
         retry_delay=None,
+        replaces=False,
     )
 
 

@@ -1,6 +1,7 @@
 """Decide what a trigger, a submit or a retry asks of the store: jobs that no slot made."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from synccron.model.job import Job, Kind, Order
@@ -11,19 +12,27 @@ KEY_KEPT: Duration = 90 * DAY  # the same key within this gives the first job
 
 
 def triggered(
-    schedule: Schedule, key: str, given: JsonText | None, now: Instant, *, force: bool = False
+    schedule: Schedule,
+    key: str,
+    given: JsonText | None,
+    now: Instant,
+    *,
+    active: Sequence[Job] | None = None,
+    force: bool = False,
 ) -> Order:
     """Ask for a run at once, with the stored input or the given one (canonical JSON).
 
-    Under `overlap: skip` the store refuses it while the schedule is busy; `force` runs it beside.
+    It holds if the schedule's `active` jobs are still so, where its overlap was judged by them;
+    `force` runs it beside whatever runs.
     """
     job = _of_schedule(schedule, "manual", f"manual:{schedule.id}:{key}", now)
     alone = job.alone and not force
+    replaces = schedule.definition.overlap == "replace" and not force
     return Order(
-        job=replace(job, key=key, input=given, alone=alone),
+        job=replace(job, key=key, input=given, alone=alone, replaces=replaces),
         digest=digest(given),
         seen=schedule.mod,
-        idle=schedule.definition.overlap == "skip" and not force,
+        active=None if active is None else tuple(active),
     )
 
 

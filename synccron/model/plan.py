@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from synccron.model.cron import CronError, Timetable, timetable
-from synccron.model.job import DeadLetter, Job, Miss, Reason, short_id, slot_key
+from synccron.model.job import DeadLetter, Job, Miss, Reason, queued, short_id, slot_key
 from synccron.model.lease import Term
 from synccron.model.miss import missed
 from synccron.model.schedule import Cursor, Definition, Schedule
@@ -163,7 +163,7 @@ def _dispatched(
     # Never one slot alone in the last piece: as the only one it would be judged as being on time.
     runs = split.runs if len(split.runs) <= piece + 1 else split.runs[:piece]
     catch_up = len(split.runs) > 1 or any(slot < now - split.window for slot in split.runs)
-    jobs = [_job(schedule, slot, now, term, queued=catch_up) for slot in runs]
+    jobs = [_job(schedule, slot, now, term, waits=catch_up) for slot in runs]
     if len(runs) < len(split.runs):
         passed = runs[-1]
     else:
@@ -318,7 +318,7 @@ def _each(
 
 
 def _job(
-    schedule: Schedule, slot: Instant, now: Instant, term: Term, *, queued: bool = False
+    schedule: Schedule, slot: Instant, now: Instant, term: Term, *, waits: bool = False
 ) -> Job:
     job = Job(
         id=slot_key(schedule.id, slot),
@@ -334,11 +334,12 @@ def _job(
         by=term.node,
         epoch=term.epoch,
     )
-    return _queued(job, schedule, term) if queued else job
+    return _queued(job, schedule, term) if waits else job
 
 
 def _queued(job: Job, schedule: Schedule, term: Term) -> Job:
-    return replace(job, state="queued", revision=schedule.version, by=term.node, epoch=term.epoch)
+    waiting = queued(job, schedule.definition, schedule.version)
+    return replace(waiting, by=term.node, epoch=term.epoch)
 
 
 def _letter(

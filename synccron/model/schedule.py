@@ -13,7 +13,7 @@ from synccron.model.time import MINUTE, SECOND, Duration, Instant
 JsonText: TypeAlias = str  # a JSON value in canonical form: sorted keys, no spaces, ASCII
 
 Misfire = Literal["skip", "catch_up_one", "catch_up_all"]
-Overlap = Literal["allow", "skip"]
+Overlap = Literal["allow", "skip", "queue", "replace"]
 Backoff = Literal["fixed", "exponential"]
 OnLost = Literal["rerun", "fail"]
 OnDisconnect = Literal["continue", "stop"]

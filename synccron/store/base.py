@@ -160,8 +160,15 @@ class Store(Protocol):
         """Jobs that may start by `until` and need only what is offered, earliest first.
 
         `mine` is asked, with id, needs and instant, which of them the caller wants to be given.
-        Of a schedule whose jobs run alone, the first queued or retrying one, its intentions, and no
-        more. Also retries whose instant is further ahead than their delay (the clock jumped back).
+        Of a schedule whose jobs run alone, the first queued or retrying one (what has begun comes
+        before what has not), its intentions, what has yet to replace others, and no more. Also
+        retries whose instant is further ahead than their delay (the clock jumped back).
+        """
+
+    def active(self, schedule_id: str) -> Sequence[Job]:
+        """Jobs of a schedule that run, are queued or wait for a retry: of each the first ACTIVE.
+
+        Candidates have the same, without themselves; claims and orders compare it.
         """
 
     def needs(self) -> frozenset[str]:
@@ -190,8 +197,8 @@ class Store(Protocol):
     def enqueue(self, order: Order, keep: Instant) -> Receipt | None:
         """Make the job, or give the receipt of the first one of its key (job id) since `keep`.
 
-        None: refused, as the schedule, the dead letter or the idleness that the order asks for is
-        not there.
+        None: refused, as the schedule, its active jobs or the dead letter are not as the order asks
+        for.
         """
 
     def claim(

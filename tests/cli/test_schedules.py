@@ -166,7 +166,7 @@ def test_a_schedule_is_registered_without_a_file(cli):
         (["x", "--cron", "0 0 30 2 *"], "0 0 30 2 *"),
         (["x", "--cron", "@daily", "--tz", "Mars/Phobos"], "Mars/Phobos"),
         (["x", "--cron", "@daily", "--misfire", "maybe"], "maybe"),
-        (["x", "--cron", "@daily", "--overlap", "queue"], "queue"),
+        (["x", "--cron", "@daily", "--overlap", "forbid"], "forbid"),
         (["x", "--cron", "@daily", "--timeout", "soon"], "soon"),
         (["x", "--cron", "@daily", "--max-attempts", "0"], "max_attempts"),
     ],

@@ -26,6 +26,7 @@ from synccron.model.job import (
 )
 from synccron.model.lease import Node, Session, Term
 from synccron.model.order import KEY_KEPT, submitted, triggered
+from synccron.model.overlap import passes_over
 from synccron.model.plan import Due, Plan, plan
 from synccron.model.schedule import Schedule
 from synccron.model.settle import settle
@@ -288,7 +289,12 @@ class World:
         return at, term, job
 
     def trigger(self, name: str = "job", key: str = "k", **fields: Any) -> Receipt | None:
-        order = triggered(self.schedule(name), key, None, self.clock.now(), **fields)
+        schedule = self.schedule(name)
+        force = fields.get("force", False)
+        active = self.store.active(name) if schedule.definition.alone and not force else None
+        if active is not None and passes_over(schedule.definition.overlap, active):
+            return None
+        order = triggered(schedule, key, None, self.clock.now(), active=active, **fields)
         return self.store.enqueue(order, self.clock.now() - KEY_KEPT)
 
     def submit(self, handler: str = "h", key: str = "k", **fields: Any) -> Receipt | None:

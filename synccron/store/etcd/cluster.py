@@ -139,7 +139,7 @@ class Cluster:
     def _candidate(
         self, view: View, job: Job, pinned: dict[tuple[str, int], Definition]
     ) -> Candidate:
-        active = view.active(job, line_of(job)) if job.alone else ()
+        active = view.active(line_of(job), job.id) if job.alone else ()
         if job.schedule_id is None:
             return Candidate(job=job, definition=bare(job), active=active)
         stands = view.definition(job.schedule_id)

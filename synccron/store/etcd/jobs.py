@@ -85,6 +85,14 @@ def cancelling(cluster: Cluster, at: Session) -> list[str]:
         ]
 
 
+def active(cluster: Cluster, schedule_id: str) -> tuple[Job, ...]:
+    """Read the jobs of a schedule that run, are queued or wait for a retry."""
+    if cluster.mirror is None:
+        return _active(cluster, schedule_id)
+    with cluster.view() as view:
+        return view.active(schedule_id)
+
+
 def enqueue(cluster: Cluster, order: Order, keep: Instant) -> Receipt | None:
     """Make a job, or give the receipt of the first one of its key."""
     nonce = secrets.token_hex(8)
@@ -114,6 +122,7 @@ def claim(
             if admission.miss is not None:
                 _pass_over(cluster, draft, admission, passed.get(admission.miss.schedule_id))
             elif admission.job is not None:
+                _end_others(cluster, draft, admission.replaces, now)
                 _rewrite(cluster, draft, admission.candidate.job, admission.job)
             else:
                 _begin(cluster, draft, admission.candidate, at, place, now)
@@ -232,10 +241,13 @@ def _busy(cluster: Cluster, admissions: Sequence[Admission]) -> list[int | None]
             if not job.alone:
                 marks.append(None)
                 continue
-            now = {(other.id, other.mod) for other in view.active(job, line_of(job))}
-            stands = now == {(other.id, other.mod) for other in each.candidate.active}
+            stands = _same(view.active(line_of(job), job.id), each.candidate.active)
             marks.append(view.busy.get(line_of(job), 0) if stands else _MOVED)
         return marks
+
+
+def _same(found: Sequence[Job], read: Sequence[Job]) -> bool:
+    return {(job.id, job.mod) for job in found} == {(job.id, job.mod) for job in read}
 
 
 def _compared(cluster: Cluster, candidate: Candidate, busy: int | None) -> Draft:
@@ -275,6 +287,21 @@ def _rewrite(cluster: Cluster, draft: Draft, before: Job, job: Job) -> None:
         touch(cluster, draft, job)
     else:
         put_waiting(cluster, draft, job)
+
+
+def _end_others(cluster: Cluster, draft: Draft, replaced: Sequence[Job], now: Instant) -> None:
+    """Ask for the end of what runs, and end what waits, as it was read."""
+    layout = cluster.layout
+    for job in replaced:
+        if job.state == "running":
+            draft.stands(layout.run(job), job.mod)
+            # Against a person who cancels it in the same moment: the first asked.
+            draft.stands(layout.cancel(job), 0)
+            draft.put(layout.cancel(job), str(now).encode())
+        else:
+            draft.stands(layout.due(job), job.mod)
+            draft.delete(layout.due(job))
+        draft.put(layout.job(job), job_text(job))
 
 
 def _pass_over(cluster: Cluster, draft: Draft, admission: Admission, before: Pair | None) -> None:
@@ -424,9 +451,10 @@ def _ordered(
             return None
         # Law 5: against a change of the schedule in the same moment.
         draft.stands(layout.watched("sched", line_of(job)), order.seen)
-    if order.idle:
-        if _is_busy(cluster, job, revision):
+    if order.active is not None:
+        if not _same(_active(cluster, line_of(job), revision), order.active):
             return None
+        # Overlap: against another trigger, or a slot, in the same moment.
         draft.stands(layout.busy(job), 0 if busy is None else busy.mod)
     if order.dead is not None:
         if dead[0] is None:
@@ -445,8 +473,7 @@ def _ordered(
     return draft
 
 
-def _is_busy(cluster: Cluster, job: Job, revision: int) -> bool:
-    """Tell whether a job of the schedule is queued, runs or waits for a retry."""
-    starts = [cluster.layout.watched(kind, line_of(job), "") for kind in ("due", "run")]
+def _active(cluster: Cluster, line: str, revision: int = 0) -> tuple[Job, ...]:
+    starts = [cluster.layout.watched(kind, line, "") for kind in ("due", "run", "cancel")]
     view = cluster.read_view([(start, end_of(start)) for start in starts], revision)
-    return bool(view.active(job, line_of(job)))
+    return view.active(line)

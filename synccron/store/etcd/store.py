@@ -138,6 +138,10 @@ class EtcdStore:
         """Read the jobs that may start."""
         return jobs.waiting(self.cluster, offers, until, limit, mine)
 
+    def active(self, schedule_id: str) -> Sequence[Job]:
+        """Read the jobs of a schedule that run, are queued or wait for a retry."""
+        return jobs.active(self.cluster, schedule_id)
+
     def needs(self) -> frozenset[str]:
         """Read what the schedules and the unsettled jobs need."""
         with self.cluster.view() as view:

@@ -11,7 +11,7 @@ from functools import cached_property
 from heapq import nsmallest
 from typing import Any, Generic, TypeVar
 
-from synccron.model.job import Job
+from synccron.model.job import ACTIVE, Job
 from synccron.model.lease import Node
 from synccron.model.schedule import Cursor, Schedule
 from synccron.model.time import Instant
@@ -28,7 +28,6 @@ from synccron.store.etcd.layout import (
     schedule_of,
 )
 
-ACTIVE = 8
 K = TypeVar("K", bound=tuple[Any, ...])
 
 
@@ -54,6 +53,17 @@ class Entry:
     def run_at(self) -> Instant:
         """When it is to start."""
         return int(self.document["run_at"])
+
+    @property
+    def begun(self) -> bool:
+        """Whether an attempt of it was ever started."""
+        return bool(self.document["attempts"])
+
+    @property
+    def lines_up(self) -> bool:
+        """Whether it has to be the first of its queue to be seen."""
+        found = self.document
+        return bool(found["alone"] and not self.intention and not found.get("replaces"))
 
     @property
     def intention(self) -> bool:
@@ -231,7 +241,7 @@ class View:
             if at > until:
                 break
             entry = self._waiting[key]
-            if not entry.document["alone"] or entry.intention:
+            if not entry.lines_up:
                 yield entry
                 continue
             line = _line_in(key, self._root)
@@ -243,18 +253,17 @@ class View:
             if entry.run_at > until and entry.run_at - entry.document["retry_delay"] > until:
                 yield entry
 
-    def active(self, job: Job, line: str) -> tuple[Job, ...]:
-        """Give the other jobs of a line that are queued, run or wait for a retry.
-
-        Of each no more than the first eight: a decision asks whether there are any, and which is
-        first.
-        """
+    def active(self, line: str, besides: str = "") -> tuple[Job, ...]:
+        """Give the jobs of a line, besides one, that are queued, run or wait for a retry."""
         phases: dict[str, list[Entry]] = {}
         for each in self._active(line):
-            if each.id != job.id:
+            if each.id != besides:
                 phases.setdefault(each.document["state"], []).append(each)
         found = [each for phase in phases.values() for each in nsmallest(ACTIVE, phase, key=_rank)]
-        return tuple(each.job for each in sorted(found, key=_rank))
+        return tuple(
+            replace(each.job, cancel_requested_at=self.cancels.get(each.id))
+            for each in sorted(found, key=_rank)
+        )
 
     def waits(self) -> list[Entry]:
         """Give all jobs that wait."""
@@ -355,7 +364,8 @@ class View:
         alone = [
             each for each in line.waiting.values() if each.document["alone"] and not each.intention
         ]
-        return min(alone, key=_rank).id
+        # What has begun is finished before another begins.
+        return min(alone, key=lambda each: (not each.begun, *_rank(each))).id
 
 
 def _rank(entry: Entry) -> tuple[Instant, str]:

@@ -11,6 +11,7 @@ from itertools import islice
 
 from synccron.errors import SessionLost
 from synccron.model.job import (
+    ACTIVE,
     Admission,
     Candidate,
     Claim,
@@ -36,10 +37,6 @@ from synccron.store.sqlite.records import (
 from synccron.store.sqlite.rows import ID, JOB_COLUMNS, RUN_AT, job_of, read_definition
 from synccron.store.sqlite.sessions import Sessions
 from synccron.store.sqlite.writer import Transaction
-
-# A decision asks whether anything runs, and what is first: of what runs, is queued and waits for a
-# retry no more than so many are read, or compared.
-ACTIVE = 8
 
 _READY = f"""
 SELECT {JOB_COLUMNS} FROM jobs AS j
@@ -197,18 +194,31 @@ def forget(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:
         db.executemany(statement, ids)
 
 
+def active(db: sqlite3.Connection, schedule_id: str, besides: str = "") -> list[Job]:
+    """Read the jobs of a schedule that are queued, run or wait for a retry: the first of each."""
+    rows = [
+        row
+        for phase in ("running", "queued", "retrying")
+        for row in db.execute(
+            f"SELECT {JOB_COLUMNS} {_PHASE}", (schedule_id, phase, besides, ACTIVE)
+        )
+    ]
+    return sorted(map(job_of, rows), key=lambda other: (other.run_at, other.id))
+
+
 def _candidate(db: sqlite3.Connection, job: Job) -> Candidate:
-    active = tuple(_active(db, job)) if job.alone else ()
+    lone = job.alone and job.schedule_id is not None
+    beside = tuple(active(db, job.schedule_id or "", job.id)) if lone else ()
     if job.schedule_id is None:
-        return Candidate(job=job, definition=bare(job), active=active)
+        return Candidate(job=job, definition=bare(job), active=beside)
     if not job.intention:
-        return Candidate(job=job, definition=_pinned(db, job), active=active)
+        return Candidate(job=job, definition=_pinned(db, job), active=beside)
     row = db.execute(_CURRENT, (job.schedule_id,)).fetchone()
     if row is None:
-        return Candidate(job=job, definition=None, active=active)
+        return Candidate(job=job, definition=None, active=beside)
     text, version, mod = row
     return Candidate(
-        job=job, definition=read_definition(text), version=version, seen=mod, active=active
+        job=job, definition=read_definition(text), version=version, seen=mod, active=beside
     )
 
 
@@ -230,24 +240,14 @@ def _pinned(db: sqlite3.Connection, job: Job) -> Definition | None:
     return None if row is None else read_definition(row[0])
 
 
-def _active(db: sqlite3.Connection, job: Job) -> list[Job]:
-    """Read the other jobs of a schedule that are queued, run or wait for a retry: the first."""
-    rows = [
-        row
-        for phase in ("running", "queued", "retrying")
-        for row in db.execute(
-            f"SELECT {JOB_COLUMNS} {_PHASE}", (job.schedule_id, phase, job.id, ACTIVE)
-        )
-    ]
-    return sorted(map(job_of, rows), key=lambda other: (other.run_at, other.id))
-
-
-def _active_marks(db: sqlite3.Connection, job: Job) -> set[tuple[str, int]]:
-    return {
+def _stays_active(db: sqlite3.Connection, job: Job, read: Sequence[Job]) -> bool:
+    """Tell whether the active jobs beside a job are those that were read, as they were."""
+    found = {
         (row[0], row[1])
         for phase in ("running", "queued", "retrying")
         for row in db.execute(f"SELECT id, mod {_PHASE}", (job.schedule_id, phase, job.id, ACTIVE))
     }
+    return found == {(other.id, other.mod) for other in read}
 
 
 def _unsettled(db: sqlite3.Connection, job_id: str) -> bool:
@@ -262,14 +262,9 @@ def _stands(db: sqlite3.Connection, order: Order) -> bool:
         row = db.execute("SELECT mod FROM schedules WHERE id = ?", (schedule_id,)).fetchone()
         if row is None or row[0] != order.seen:
             return False
-    if order.idle:
-        busy = db.execute(
-            "SELECT 1 FROM jobs WHERE schedule_id = ?"
-            " AND phase IN ('queued', 'running', 'retrying') AND phase <> 'settled' LIMIT 1",
-            (schedule_id,),
-        )
-        if busy.fetchone() is not None:
-            return False
+    # Overlap: against another trigger, or a slot, in the same moment.
+    if order.active is not None and not _stays_active(db, order.job, order.active):
+        return False
     if order.dead is None:
         return True
     letter = db.execute("SELECT 1 FROM dead_letters WHERE id = ?", (order.dead,))
@@ -286,6 +281,8 @@ def _admit(
         if delete_intention(transaction, candidate.job):
             insert_miss(transaction, admission.miss)
         return None
+    for replaced in admission.replaces:
+        update_job(transaction, replaced)
     if admission.job is not None:
         update_job(transaction, admission.job)
         return None
@@ -325,9 +322,7 @@ def _as_read(db: sqlite3.Connection, candidate: Candidate) -> bool:
         if row is None or row[0] != candidate.seen:
             return False
     # Overlap, at the instant: no two attempts of a schedule that runs alone hold a claim at once.
-    return not job.alone or _active_marks(db, job) == {
-        (other.id, other.mod) for other in candidate.active
-    }
+    return not job.alone or _stays_active(db, job, candidate.active)
 
 
 def _holds(db: sqlite3.Connection, claim_: Claim) -> bool:

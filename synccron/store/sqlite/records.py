@@ -31,8 +31,13 @@ WHERE seq = (
 )
 """
 _FIRST_LONE = """
-SELECT seq, run_at, id FROM jobs
+SELECT seq FROM jobs
 WHERE schedule_id = ? AND phase = ? AND phase <> 'settled' AND alone = 1
+ORDER BY run_at, id LIMIT 1
+"""
+_BEGUN_LONE = """
+SELECT seq FROM jobs
+WHERE schedule_id = ? AND state = 'queued' AND fence IS NOT NULL AND alone = 1
 ORDER BY run_at, id LIMIT 1
 """
 
@@ -142,7 +147,7 @@ def letter_by_id(db: sqlite3.Connection, letter_id: str) -> DeadLetter | None:
 
 
 def line_up(transaction: Transaction) -> None:
-    """Let the first of each queue of lone jobs be seen, and no other.
+    """Let the first of each queue of lone jobs be seen, and what has yet to replace others.
 
     So that the jobs of a schedule that wait for each other, however many, cost nobody who looks for
     work. Called at the end of each piece, for the schedules that it touched.
@@ -151,7 +156,7 @@ def line_up(transaction: Transaction) -> None:
         head = _head(transaction.db, schedule_id)
         transaction.db.execute(
             "UPDATE jobs SET first = 0 WHERE schedule_id = ? AND phase IN ('queued', 'retrying')"
-            " AND phase <> 'settled' AND alone = 1 AND first = 1 AND seq IS NOT ?",
+            " AND phase <> 'settled' AND alone = 1 AND first = 1 AND replaces = 0 AND seq IS NOT ?",
             (schedule_id, head),
         )
         if head is not None:
@@ -159,18 +164,19 @@ def line_up(transaction: Transaction) -> None:
 
 
 def _head(db: sqlite3.Connection, schedule_id: str) -> int | None:
-    running = db.execute(_FIRST_LONE, (schedule_id, "running")).fetchone()
-    if running is not None:
+    """Find the first of a queue: what has begun is finished before another begins."""
+    if db.execute(_FIRST_LONE, (schedule_id, "running")).fetchone() is not None:
         return None
-    waiting = [
-        row
-        for phase in ("queued", "retrying")
-        if (row := db.execute(_FIRST_LONE, (schedule_id, phase)).fetchone()) is not None
-    ]
-    if not waiting:
-        return None
-    head: int = min(waiting, key=lambda row: (row[1], row[2]))[0]
-    return head
+    for statement, values in (
+        (_BEGUN_LONE, (schedule_id,)),
+        (_FIRST_LONE, (schedule_id, "retrying")),
+        (_FIRST_LONE, (schedule_id, "queued")),
+    ):
+        found = db.execute(statement, values).fetchone()
+        if found is not None:
+            head: int = found[0]
+            return head
+    return None
 
 
 def _note(transaction: Transaction, job: Job) -> None:

@@ -61,7 +61,7 @@ SCHEDULE_SELECT = (
 
 RUN_AT, ID = JOB_FIELDS.index("run_at"), JOB_FIELDS.index("id")
 _ATTEMPTS = JOB_FIELDS.index("attempts")
-_ALONE = JOB_FIELDS.index("alone")
+_FLAGS = ("alone", "replaces")
 _NO_ATTEMPTS = "[]"
 
 
@@ -76,7 +76,8 @@ def job_of(row: Row) -> Job:
     values = dict(zip(JOB_FIELDS, row, strict=True))
     text = values["attempts"]
     values["attempts"] = () if text == _NO_ATTEMPTS else decode(tuple[Attempt, ...], text)
-    values["alone"] = bool(values["alone"])
+    for flag in _FLAGS:
+        values[flag] = bool(values[flag])
     return Job(**values)
 
 
@@ -84,7 +85,6 @@ def job_values(job: Job) -> list[Any]:
     """Give the values of JOB_FIELDS, and the fence."""
     values: list[Any] = [getattr(job, name) for name in JOB_FIELDS]
     values[_ATTEMPTS] = encode(job.attempts) if job.attempts else _NO_ATTEMPTS
-    values[_ALONE] = int(job.alone)
     return [*values, job.fence]
 
 

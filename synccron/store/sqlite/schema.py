@@ -196,7 +196,15 @@ ALTER TABLE schedules ADD COLUMN paused_at INTEGER;
 CREATE INDEX schedule_retrying ON schedules (next) WHERE retry_at IS NOT NULL;
 """
 
-MIGRATIONS: tuple[str, ...] = (_FIRST, _DECIDED_BY)  # entry n makes version n + 1 of version n
+_OVERLAP = """
+-- `replaces` is 1 while a job still has to replace what is active before it. What has begun and was
+-- queued again is before all others of its schedule.
+ALTER TABLE jobs ADD COLUMN replaces INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX job_begun ON jobs (schedule_id) WHERE state = 'queued' AND fence IS NOT NULL;
+"""
+
+# entry n makes version n + 1 of version n
+MIGRATIONS: tuple[str, ...] = (_FIRST, _DECIDED_BY, _OVERLAP)
 VERSION = len(MIGRATIONS)
 # The version that a program must know at least to work on this layout, so that neighbouring
 # versions share a file: an entry that takes away or changes meaning raises it to its own number.

@@ -145,6 +145,11 @@ class SqliteStore:
         with self.readers.view() as db:
             return jobs.waiting(db, offers, until, limit, mine)
 
+    def active(self, schedule_id: str) -> Sequence[Job]:
+        """Read the jobs of a schedule that run, are queued or wait for a retry."""
+        with self.readers.view() as db:
+            return jobs.active(db, schedule_id)
+
     def needs(self) -> frozenset[str]:
         """Read what the schedules and the unsettled jobs need."""
         with self.readers.view() as db:
