@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ETCD := $(VENV)/etcd
+SYSTEMD := $(VENV)/systemd
+TOOLS := $(CURDIR)/$(ETCD)/usr/bin:$(CURDIR)/$(SYSTEMD)/tool
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check format completions bench lock clean
+.PHONY: help demo test faults check format completions deploy bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,8 +28,12 @@ $(ETCD): $(STAMP) .ci/etcd
 	.ci/etcd $@
 	@touch $@
 
-test: $(STAMP) $(ETCD)  ## run all tests
-	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
+$(SYSTEMD): .ci/systemd
+	.ci/systemd $(CURDIR)/$@
+	@touch $@
+
+test: $(STAMP) $(ETCD) $(SYSTEMD)  ## run all tests
+	PATH="$(TOOLS):$$PATH" $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
 
 faults: $(STAMP) $(ETCD)  ## break everything, at length; prints what was tried and which laws broke
 	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" SYNCCRON_FAULTS=long SYNCCRON_KILLS=40 $(BIN)/pytest -m faults --timeout 1800
@@ -44,6 +50,9 @@ format: $(STAMP)  ## format the code
 
 completions: $(STAMP)  ## write completions/ anew
 	$(BIN)/python -m synccron.cli.completion completions
+
+deploy: $(STAMP)  ## write the units in deploy/ anew
+	$(BIN)/python -m synccron.cli.unit deploy
 
 bench: $(STAMP) $(ETCD)  ## measure, and write docs/performance.md and docs/performance-etcd.md
 	$(BIN)/python benchmarks/run.py

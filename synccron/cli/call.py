@@ -12,10 +12,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, NamedTuple, ParamSpec
 
 from synccron.cli.paper import Paper, paper_for, say
+from synccron.cli.place import act_as_owner, place_of
 from synccron.clock import SystemClock
 from synccron.errors import InvalidInput
 from synccron.model.time import Duration, Instant, parse_duration, parse_instant
-from synccron.store import default_store_url
 
 if TYPE_CHECKING:
     import inspect
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-_STORE = "The store: sqlite:///absolute/path or a plain path."
+_STORE = "The store: sqlite:///absolute/path, a plain path, etcd://host/prefix, or @NAME."
 _TIMEOUT = "How long to try to reach the store."
 _PLAIN = "No colour, whatever the terminal."
 STORE = "SYNCCRON_STORE"  # the variable that names the store where --store does not
@@ -43,15 +43,21 @@ class Call(NamedTuple):
 
     @property
     def place(self) -> str:
-        """The store's URL or path: the one that was given, or the default of this host."""
-        return self.store or default_store_url()
+        """The store's URL or path: the one that was given, or this host's."""
+        return place_of(self.store or None)
 
     def client(self, *, create: bool = False) -> "Client":
         """Open the store; only `register` and `run` create one."""
         from synccron.client import Client
 
         timeout = timedelta(milliseconds=self.store_timeout)
-        return Client(self.place, timeout=timeout, create=create, on_event=_warn)
+        return Client(self.reach(), timeout=timeout, create=create, on_event=_warn)
+
+    def reach(self) -> str:
+        """Name the store to open it: from now on, root acts as its owner."""
+        place = self.place
+        act_as_owner(place)
+        return place
 
     def paper(self) -> Paper:
         """Tell what stdout is."""

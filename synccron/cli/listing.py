@@ -17,7 +17,7 @@ def listing(call: Call, pattern: str | None, label: Sequence[str] | None, *, wid
         with call.client() as client:
             call.answer([one.to_json() for one in client.list(pattern, labels)], list)
         return
-    store = open_listing(call.place, clock=SystemClock(), timeout=call.store_timeout)
+    store = open_listing(call.reach(), clock=SystemClock(), timeout=call.store_timeout)
     try:
         rows = _rows(store, call, pattern, labels)
         first = next(rows, None)
@@ -35,7 +35,7 @@ def listing(call: Call, pattern: str | None, label: Sequence[str] | None, *, wid
 
 def state_of(call: Call, schedule_id: str) -> str:
     """Tell how one schedule stands; `-` if it has gone meanwhile."""
-    store = open_listing(call.place, clock=SystemClock(), timeout=call.store_timeout)
+    store = open_listing(call.reach(), clock=SystemClock(), timeout=call.store_timeout)
     try:
         return next((state for _, state in _rows(store, call, schedule_id, {})), "-")
     finally:

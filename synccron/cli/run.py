@@ -1,7 +1,7 @@
 """The command that is a node: `run` starts one, logs what happens, and ends it on a signal.
 
 TERM and INT hand over and let running jobs end (a second one ends them); HUP applies the files
-again.
+again. A service manager that listens is told of all of it.
 """
 
 import gc
@@ -17,6 +17,8 @@ import typer
 
 from synccron.cli.call import Call, command, duration
 from synccron.cli.signals import Signals
+from synccron.cli.systemd import ServiceManager, Watchdog
+from synccron.clock import SystemClock
 from synccron.errors import InvalidInput, SynccronError
 from synccron.events import Event, Events, json_line, text_line
 from synccron.store import is_cluster
@@ -107,7 +109,7 @@ def run(
     files = apply or []
     register_files(call, files, listener)
     with signals:
-        _serve(call, node, files, signals, listener)
+        _serve(call, node, files, signals, listener, ServiceManager())
 
 
 def _span(text: str, option: str) -> timedelta:
@@ -149,7 +151,12 @@ def register_files(call: Call, files: Sequence[str], listener: "Listener") -> No
 
 
 def _serve(
-    call: Call, node: "Node", files: Sequence[str], signals: Signals, listener: "Listener"
+    call: Call,
+    node: "Node",
+    files: Sequence[str],
+    signals: Signals,
+    listener: "Listener",
+    manager: ServiceManager,
 ) -> None:
     try:
         node.start()
@@ -160,16 +167,23 @@ def _serve(
     events = Events(call.now, listener)
     fatal: list[Exception] = []
     broken: list[Exception] = []
+    watchdog = Watchdog(manager, SystemClock(), node.health)
+    watchdog.start()
+    manager.tell("READY=1", f"STATUS={node.health()}")
     _aside(node.wait, signals, fatal)
     ending = False
     for number in signals:
         if number == signal.SIGHUP:
+            manager.reloading(SystemClock())
             _apply_again(call, files, listener, events)
+            manager.tell("READY=1")
         elif ending:
             node.hurry()
         else:
             ending = True
+            manager.tell("STOPPING=1")
             _aside(node.stop, signals, broken)
+    watchdog.stop()
     if fatal and not ending:
         node.stop(0)
         raise fatal[0]

@@ -47,6 +47,11 @@ class StoreState:
         if back:
             self._events.emit("store_back")
 
+    @property
+    def answers(self) -> bool:
+        """Whether the newest turn of every loop reached it."""
+        return not self._failing
+
 
 class Loop:
     """One thread that takes turns until it is stopped.
@@ -55,7 +60,8 @@ class Loop:
     wrong (the store is damaged, or has what only a later version understands). `patience` (ms) is
     how long a ring may wait: loops that are in no hurry leave the moment to those that are, and
     take one turn for many rings. `pause` (ms) is the longest between two tries while the store
-    fails. `lost` is called when the session is over.
+    fails. `lost` is called when the session is over. `_lived_at` (monotonic ms) is when it last
+    began or ended a turn.
     """
 
     def __init__(
@@ -84,11 +90,20 @@ class Loop:
         self._stopped = False
         self._stopping = Bell(clock)
         self._failures = 0
+        self._lived_at = clock.monotonic()
         self._thread = threading.Thread(target=self._run, name=f"synccron-{name}", daemon=True)
         self.name = name
 
+    @property
+    def still(self) -> Duration:
+        """Tell how long it has neither begun nor ended a turn, in ms; 0 unless it is to turn."""
+        if self._stopped or self._thread.ident is None:
+            return 0
+        return self._clock.monotonic() - self._lived_at
+
     def start(self) -> None:
         """Take the first turn, in a thread of its own."""
+        self._lived_at = self._clock.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
@@ -106,7 +121,9 @@ class Loop:
     def _run(self) -> None:
         while not self._stopped:
             seen, back = self._bell.rings, self._state.back.rings
+            self._lived_at = self._clock.monotonic()
             idle = self._take()
+            self._lived_at = self._clock.monotonic()
             if self._failures and not self._stopped:
                 # That others write is no reason to try a store that fails us more often.
                 self._state.back.wait(back, idle)

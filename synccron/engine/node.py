@@ -17,6 +17,7 @@ from synccron import __version__
 from synccron.clock import Bell, Clock, SystemClock
 from synccron.engine.dispatcher import Dispatcher
 from synccron.engine.elector import Elector
+from synccron.engine.health import STILL, Health
 from synccron.engine.loop import LONGEST_PAUSE, Loop, StoreState
 from synccron.engine.reaper import Keeper, Reaper
 from synccron.engine.registrar import Registrar
@@ -98,7 +99,8 @@ class Node:
         self._bell = Bell(self._clock)
         self._heart = Bell(self._clock)
         self._ended = Bell(self._clock)
-        self._hurry = False
+        self._hurry = self._stopping = False
+        self._sure_until = 0  # monotonic ms, of the registration
         self._fatal: StoreError | None = None
         self._loops: list[Loop] = []
         self._session: Session | None = None
@@ -138,6 +140,7 @@ class Node:
         """Hand over, let running jobs end for up to `drain`, give back the rest, and leave."""
         if self._store is None or self._session is None:
             return
+        self._stopping = True
         left = self._drain if drain is None else to_duration(drain)
         self._worker.stop_claiming()
         self._quietly(self._elector.resign)
@@ -174,6 +177,19 @@ class Node:
             "epoch": None if term is None else term.epoch,
             "running": self._worker.running,
         }
+
+    def health(self) -> Health:
+        """Tell how this node is; cheap, and asks nobody else."""
+        started = bool(self._loops)
+        term = self._elector.term() if started else None
+        return Health(
+            still=tuple(loop.name for loop in self._loops if loop.still > STILL),
+            store=started and self._state.answers,
+            session=self._clock.monotonic() < self._sure_until,
+            epoch=None if term is None else term.epoch,
+            running=self._worker.running if started else 0,
+            stopping=self._stopping,
+        )
 
     def _check(self) -> None:
         if self._concurrency < 1:
@@ -252,7 +268,7 @@ class Node:
             ("keeper", keeper.turn, Bell(clock), 0),
             ("sweeper", sweeper.turn, Bell(clock), 0),
         ]
-        state = StoreState(events, clock)
+        self._state = StoreState(events, clock)
         # The lease must be kept as soon as that can be done again.
         pauses = {"heart": min(self._lease // 4, SECOND)}
         self._loops = [
@@ -261,7 +277,7 @@ class Node:
                 turn,
                 clock=clock,
                 bell=bell,
-                state=state,
+                state=self._state,
                 events=events,
                 fatal=self._give_up,
                 lost=self._heart.ring,
@@ -287,9 +303,10 @@ class Node:
         """Renew the session and the lease; nothing else happens in this loop."""
         try:
             self._elector.keep()  # first: its lease is the shorter one
-            until = self._opened().renew(self._live())
+            until = self._sure_until = self._opened().renew(self._live())
             self._handlers.rely(until - self._node_lease // 5, until - self._node_lease // 10)
         except SessionLost:
+            self._sure_until = 0
             # Its claims are lost: what must not run beside a new attempt ends before anything else.
             self._handlers.rely(0, 0)
             self._session = self._join(self._registrar.record(secrets.token_hex(16)))

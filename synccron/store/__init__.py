@@ -84,12 +84,18 @@ def logs_of(url: str) -> Path:
 
 
 def default_store_url() -> str:
-    """Name the store of this host: the system's for root or where it exists, else the user's."""
+    """Name the store of this host: the system's for root or where it exists, else the user's.
+
+    A service has it in the state directory that its manager gave it.
+    """
     return f"sqlite://{quote(str(_default_file()))}"
 
 
 def _default_file() -> Path:
     path = Path(_SYSTEM)
+    given = Path(os.environ.get("STATE_DIRECTORY", "").partition(":")[0])
+    if given.is_absolute():
+        return given / path.name
     if os.geteuid() == 0 or path.exists():
         return path
     state = os.environ.get("XDG_STATE_HOME", "")

@@ -17,6 +17,7 @@ USER, PASSWORD, PASSWORD_FILE = (
     "SYNCCRON_ETCD_PASSWORD",
     "SYNCCRON_ETCD_PASSWORD_FILE",
 )
+CREDENTIAL = "etcd-password"  # its name among those that a service manager hands over
 _KEYS = ("ca", "cert", "compact", "key")
 _COMPACT = ("own", "never")
 
@@ -54,7 +55,8 @@ class Login:
             return Path(self._file).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidInput(
-                f"{PASSWORD_FILE} names {self._file}, which cannot be read: {error}"
+                f"the password for etcd is in {self._file}, which cannot be read: {error}",
+                hint=f"{PASSWORD_FILE} names the file",
             ) from error
 
 
@@ -94,8 +96,15 @@ def address(url: str) -> Address:
 
 
 def login(environment: Mapping[str, str]) -> Login | None:
-    """Read user and password out of the environment; None: neither is set."""
+    """Read user and password out of the environment; None: neither is set.
+
+    A password that the service manager hands over ($CREDENTIALS_DIRECTORY) goes before a file that
+    the variable names: that one may be for the eyes of root alone.
+    """
     user, password, file = (environment.get(name) for name in (USER, PASSWORD, PASSWORD_FILE))
+    handed = Path(environment.get("CREDENTIALS_DIRECTORY", "")) / CREDENTIAL
+    if user and not password and handed.is_absolute() and handed.exists():
+        return Login(user, None, str(handed))
     if not user:
         if password or file:
             raise InvalidInput(f"a password for etcd is set, but {USER} is not")
