@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from synccron.client import Client, DeadLetter, Job, Retry, Schedule
+    from synccron.client import Client, DeadLetter, Job, Notify, Retry, Schedule
     from synccron.engine.node import Node
     from synccron.errors import (
         InvalidInput,
@@ -36,6 +36,7 @@ _HOMES = {
     "Node": "synccron.engine.node",
     "NotFound": "synccron.errors",
     "Refused": "synccron.errors",
+    "Notify": "synccron.client",
     "Retry": "synccron.client",
     "Schedule": "synccron.client",
     "StoreError": "synccron.errors",
@@ -54,6 +55,7 @@ __all__ = [
     "KeyConflict",
     "Node",
     "NotFound",
+    "Notify",
     "Refused",
     "Retry",
     "Schedule",

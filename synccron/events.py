@@ -26,6 +26,8 @@ EventName = Literal[
     "job_started",
     "job_settled",
     "job_lost",
+    "notice_told",
+    "notice_failed",
     "node_joined",
     "node_left",
     "store_lost",

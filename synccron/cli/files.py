@@ -387,6 +387,9 @@ _TOP: dict[str, object] = {"schedules": None, "defaults": None, "owner": None}
 def _inner(node: yaml.Node, path: Place) -> yaml.Node:
     """Find the node of a problem below a field: the value, or the key of what is unknown there."""
     for step in path:
+        if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
+            continue
         if not isinstance(node, yaml.MappingNode):
             return node
         for key, value in node.value:

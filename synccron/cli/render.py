@@ -5,15 +5,16 @@ The same lines go to a terminal (relative times, colour) and to a pipe (absolute
 """
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from synccron.cli.paper import Paper, visible
 from synccron.cli.table import in_words, what_runs
 from synccron.model.time import format_duration, to_duration
 
 if TYPE_CHECKING:
-    from synccron.client import DeadLetter, Job, Miss, Node, Revision, Schedule, Status
+    from synccron.client import DeadLetter, Job, Miss, Node, Notify, Revision, Schedule, Status
     from synccron.client.values import DurationLike
 
 Lines = Iterable[str]
@@ -91,6 +92,7 @@ def _definition(one: "Schedule") -> dict[str, object]:
         "user": one.user and visible(one.user),
         "labels": visible(" ".join(f"{key}={value}" for key, value in one.labels.items())),
         "handlers": None if one.strict_handlers else "not strict",
+        "notify": "; ".join(visible(_told(each)) for each in one.notify),
     }
 
 
@@ -98,6 +100,17 @@ def _paused(paper: Paper, one: "Schedule") -> str:
     until = f" until {paper.both(one.paused_until)}" if one.paused_until else ""
     reason = f": {visible(one.pause_reason)}" if one.pause_reason else ""
     return f"paused{until}{reason}"
+
+
+def _told(given: "Notify | Mapping[str, Any]") -> str:
+    from synccron.client import Notify
+
+    one = given if isinstance(given, Notify) else Notify(**given)
+    on = one.on if isinstance(one.on, str) else ", ".join(one.on)
+    if one.webhook is not None:
+        # its path is what many chat programs know their users by
+        return f"{on}: {'/'.join(one.webhook.split('/')[:3])}"
+    return f"{on}: {one.command if isinstance(one.command, str) else shlex.join(one.command or ())}"
 
 
 def _retry(one: "Schedule") -> str | None:

@@ -5,7 +5,7 @@ docs/cli.md: absent values are null, never missing. What is not built yet has it
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -49,6 +49,43 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Who is told what about a schedule: a command or a webhook."""
+
+    on: str | Sequence[str] = schedule.OCCASIONS
+    command: str | list[str] | None = None
+    webhook: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout: DurationLike = timedelta(seconds=10)
+
+    @classmethod
+    def of(cls, read: schedule.Notify) -> Self:
+        """Make one of the store's record."""
+        return cls(
+            on=read.on,
+            command=list(read.command) if isinstance(read.command, tuple) else read.command,
+            webhook=read.webhook,
+            headers=dict(read.headers),
+            timeout=_delta(read.timeout),
+        )
+
+    def fields(self) -> dict[str, Json]:
+        """Give it as in a schedule file; what is not given is left out."""
+        named = {name: getattr(self, name) for name in Notify.__slots__}
+        return {name: value for name, value in named.items() if value}
+
+    def to_json(self) -> dict[str, Json]:
+        """Give the JSON shape; the timeout in ms."""
+        return {
+            "on": [self.on] if isinstance(self.on, str) else list(self.on),
+            "command": self.command,
+            "webhook": self.webhook,
+            "headers": dict(self.headers),
+            "timeout_ms": _ms(self.timeout),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
     """A schedule: what its owner defines, and (read from a store) where it stands.
 
@@ -77,6 +114,7 @@ class Schedule:
     labels: Mapping[str, str] = field(default_factory=dict)
     strict_handlers: bool = True
     max_dispatch_failures: int = 5
+    notify: Sequence[Notify | Mapping[str, Json]] = ()
     enabled: bool = True
     owner: str | None = None
     paused: bool = False
@@ -123,6 +161,7 @@ class Schedule:
             labels=dict(made.labels),
             strict_handlers=made.strict_handlers,
             max_dispatch_failures=made.max_dispatch_failures,
+            notify=tuple(map(Notify.of, made.notify)),
             enabled=made.enabled,
             owner=made.owner,
             paused=read.paused,
@@ -149,11 +188,16 @@ class Schedule:
                 given[name] = value
         if isinstance(self.retry, Retry):
             given["retry"] = {name: getattr(self.retry, name) for name in Retry.__slots__}
+        if self.notify:
+            given["notify"] = [
+                each.fields() if isinstance(each, Notify) else each for each in self.notify
+            ]
         return {"cron": self.cron, **given}
 
     def to_json(self) -> dict[str, Json]:
         """Give the JSON shape of `ls` and `show`."""
         retry = self.retry if isinstance(self.retry, Retry) else Retry(**self.retry)
+        notify = [each if isinstance(each, Notify) else Notify(**each) for each in self.notify]
         return {
             "id": self.id,
             "cron": self.cron,
@@ -178,6 +222,7 @@ class Schedule:
             "node_labels": {},
             "strict_handlers": self.strict_handlers,
             "max_dispatch_failures": self.max_dispatch_failures,
+            "notify": [each.to_json() for each in notify],
             "owner": self.owner,
             "paused": self.paused,
             "next_run_at": _text(self.next_run_at),

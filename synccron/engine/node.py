@@ -24,11 +24,13 @@ from synccron.engine.registrar import Registrar
 from synccron.engine.skew import Skew
 from synccron.engine.sweeper import Sweeper
 from synccron.engine.tally import Tally
+from synccron.engine.teller import Teller
 from synccron.engine.worker import Worker
 from synccron.errors import IdTaken, InvalidInput, SessionLost, StoreError
 from synccron.events import Event, Events
 from synccron.handlers import open_handlers
 from synccron.handlers.base import Handlers
+from synccron.handlers.environment import passed
 from synccron.model.lease import Node as Record
 from synccron.model.lease import Session
 from synccron.model.time import SECOND, Duration, format_duration, format_instant, to_duration
@@ -39,6 +41,7 @@ from synccron.store.logs import log_path
 HISTORY_BYTES = 256 << 20  # on etcd, whose quota is 2 GiB
 GIVE_BACK: Duration = 15 * SECOND  # for attempts that were told to end, beyond any usual kill_after
 SETTLE: Duration = 5 * SECOND  # for the results of what was killed
+TELL: Duration = 5 * SECOND  # for notices that are being sent
 JOIN_AGAIN: Duration = 200
 PATIENCE: Duration = 100  # of loops whose work is not due at an instant
 MOMENT: Duration = 20  # of loops that know their instants beforehand: news may wait so long
@@ -147,6 +150,7 @@ class Node:
         self._wait_idle(left)
         self._worker.give_back()
         self._wait_idle(GIVE_BACK)
+        self._quietly(lambda: self._teller.close(0 if self._hurry else TELL))
         self._handlers.close()
         self._wait_idle(SETTLE, patient=True)
         for loop in self._loops:
@@ -243,6 +247,17 @@ class Node:
             lease=self._lease,
             fit=lambda: self._skew.fit,
         )
+        shared = self._bell
+        self._teller = Teller(
+            store,
+            clock,
+            events,
+            handlers,
+            session=self._live,
+            offers=self._registrar.offers,
+            variables=passed(os.environ, self._pass_env),
+            bell=shared,
+        )
         reaper = Reaper(store, clock, events, self._luck)
         keeper = Keeper(
             store,
@@ -254,7 +269,6 @@ class Node:
         )
         dispatcher = Dispatcher(store, clock, self._elector, events, self._tally)
         sweeper = Sweeper(store, clock, logs, self._retention)
-        shared = self._bell
         turns: list[tuple[str, Callable[[], Duration], Bell, Duration]] = [
             ("heart", self._beat, self._heart, 0),
             ("elector", self._elector.seek, shared, MOMENT),
@@ -264,6 +278,7 @@ class Node:
             ("canceller", self._worker.watch_cancels, shared, PATIENCE),
             ("reaper", reaper.turn, shared, PATIENCE),
             ("registrar", self._registrar.turn, shared, PATIENCE),
+            ("teller", self._teller.turn, shared, PATIENCE),
             ("skew", self._skew.turn, Bell(clock), 0),
             ("keeper", keeper.turn, Bell(clock), 0),
             ("sweeper", sweeper.turn, Bell(clock), 0),

@@ -18,8 +18,9 @@ class Invocation:
 
     Either `run` (text for /bin/sh, or an argument list) or `handler` is given. `steps` are results
     of steps that earlier attempts completed; `remember` keeps a new one (the first stays; None: the
-    claim was lost) and may be called from any thread. `log` is the file for the whole output.
-    `stops`: it ends when its claim can't be relied on any more (`Handlers.rely`).
+    claim was lost) and may be called from any thread. `log` is the file for the whole output
+    (None: it is not kept). `stops`: it ends when its claim can't be relied on any more
+    (`Handlers.rely`).
     """
 
     job_id: str
@@ -35,7 +36,7 @@ class Invocation:
     user: str | None
     timeout: Duration | None
     kill_after: Duration
-    log: str
+    log: str | None
     stops: bool = False
     steps: Mapping[str, JsonText] = field(default_factory=dict)
     remember: Callable[[str, JsonText], JsonText | None] | None = None

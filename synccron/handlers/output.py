@@ -15,10 +15,10 @@ class Output:
     the log, not the attempt.
     """
 
-    def __init__(self, log: str) -> None:
-        self._path = Path(log)
+    def __init__(self, log: str | None) -> None:
+        self._path = Path(log or os.devnull)
         self._fd: int | None = None
-        self._broken = False
+        self._broken = log is None
         self._tail = b""
         self.written = 0
 

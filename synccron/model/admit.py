@@ -10,6 +10,7 @@ from zlib import crc32
 from synccron.model.cron import timetable
 from synccron.model.job import Admission, Candidate, Job, queued
 from synccron.model.miss import missed
+from synccron.model.notify import of_misses
 from synccron.model.overlap import crowded, first, passes_over, replaced, superseded
 from synccron.model.schedule import Definition
 from synccron.model.time import Duration, Instant
@@ -90,7 +91,8 @@ def _judge(
             now=now,
             by=place.node,
         )
-        return Admission(candidate=candidate, miss=miss)
+        told = of_misses(definition, [miss], now)
+        return Admission(candidate=candidate, miss=miss, notices=told)
     waiting = queued(job, definition, candidate.version)
     if definition.overlap == "replace" and candidate.active:
         return _replace(candidate, waiting, now)

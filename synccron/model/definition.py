@@ -11,24 +11,29 @@ from dataclasses import MISSING, dataclass, fields, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
+from urllib.parse import urlsplit
 
 from synccron.errors import InvalidInput
 from synccron.model.cron import CronError, timetable
 from synccron.model.schedule import (
     BACKOFFS,
     MISFIRES,
+    OCCASIONS,
     ON_DISCONNECT,
     ON_LOST,
     OVERLAPS,
     Definition,
     JsonText,
+    Notify,
     Retry,
 )
-from synccron.model.time import DAY, SECOND, Duration, format_duration, to_duration
+from synccron.model.time import DAY, HOUR, SECOND, Duration, format_duration, to_duration
 
 LONGEST_INPUT = 256 * 1024  # bytes of JSON
 DEEPEST_INPUT = 64
 LONGEST_ENV = 64 * 1024  # bytes, all variables together
+MOST_NOTIFY = 16  # who is told of one schedule
+LONGEST_HEADERS = 8 * 1024  # characters, all headers together
 LONGEST: Duration = 366 * DAY
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -39,6 +44,12 @@ _HANDLER = re.compile(
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@/-]{0,127}")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+_OWN_HEADERS = frozenset(
+    {"host", "content-length", "content-type", "connection", "transfer-encoding"}
+)
+# The variables of the node that a webhook's URL and headers may name: never synccron's own.
+_PLACE = re.compile(r"\$\{([^}]*)\}")
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
 _YES_AND_NO = {
     "yes": "true",
@@ -50,7 +61,7 @@ _YES_AND_NO = {
 }
 
 # Known fields of later versions: refused, never accepted and ignored.
-LATER = frozenset({"start_within", "node_labels", "limits", "notify", "max_running"})
+LATER = frozenset({"start_within", "node_labels", "limits", "max_running"})
 
 Path = tuple[str | int, ...]
 Read = Callable[[Any], Any]
@@ -436,6 +447,114 @@ def _retry(value: Any) -> Retry:
     return Retry(**read)
 
 
+def _notify(value: Any) -> tuple[Notify, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(  # noqa: TRY004 - one class for all
+            f"expected a list, as in [{{on: failure, command: ...}}], got {_shown(value)}"
+        )
+    if len(value) > MOST_NOTIFY:
+        raise ValueError(f"expected at most {MOST_NOTIFY} entries, got {len(value)}")
+    problems: list[Problem] = []
+    read: list[Notify] = []
+    for number, each in enumerate(value):
+        try:
+            read.append(each if isinstance(each, Notify) else _notify_one(each))
+        except _Wrong as wrongs:
+            problems += [Problem((number, *one.path), one.message) for one in wrongs.problems]
+        except ValueError as error:
+            problems.append(Problem((number,), str(error)))
+    if problems:
+        raise _Wrong(problems)
+    return tuple(read)
+
+
+def _notify_one(value: Any) -> Notify:
+    if not isinstance(value, Mapping):
+        raise ValueError(  # noqa: TRY004 - one class for all
+            f"expected a mapping with command or webhook, got {_shown(value)}"
+        )
+    problems, read = [], {}
+    for key, inner in value.items():
+        field = NOTIFY_FIELDS.get(key)
+        try:
+            if field is None:
+                raise ValueError(unknown(str(key), NOTIFY_FIELDS))  # noqa: TRY301
+            if inner is not None:
+                read[key] = field.read(inner)
+        except _Wrong as wrongs:
+            problems += [Problem((key, *each.path), each.message) for each in wrongs.problems]
+        except ValueError as error:
+            problems.append(Problem((key,), str(error)))
+    ways = [name for name in ("command", "webhook") if value.get(name) is not None]
+    if len(ways) != 1:
+        given = "both command and webhook are" if ways else "neither command nor webhook is"
+        problems.append(Problem((), f"{given} given: expected one of them"))
+    if value.get("headers") is not None and ways == ["command"]:
+        problems.append(Problem(("headers",), "headers are for webhook"))
+    if problems:
+        raise _Wrong(problems)
+    return Notify(**read)
+
+
+def _occasions(value: Any) -> tuple[str, ...]:
+    given = value if isinstance(value, list | tuple) else [value]
+    if not given:
+        raise ValueError(f"expected at least one of {', '.join(OCCASIONS)}")
+    chosen = {_choice(*OCCASIONS)(each) for each in given}
+    return tuple(each for each in OCCASIONS if each in chosen)
+
+
+def _webhook(value: Any) -> str:
+    text = _text(value)
+    _check_places(text)
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError as error:
+        raise ValueError(f"expected a URL, got {_shown(text)}: {error}") from error
+    if text.startswith("${"):  # all of it may be the node's to know
+        return text
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected http://... or https://..., got {_shown(text)}")
+    if "@" in parts.netloc:
+        raise ValueError("a user or a password in the URL: put it into a header")
+    if not text.isprintable() or not text.isascii() or " " in text:
+        raise ValueError(f"expected a URL of plain ASCII, got {_shown(text)}")
+    return text
+
+
+def _headers(value: Any) -> dict[str, str]:
+    def wrong(name: str) -> str | None:
+        if not _HEADER.fullmatch(name):
+            return f"{_shown(name)} is no name of a header"
+        return f"{name!a} is synccron's own" if name.lower() in _OWN_HEADERS else None
+
+    read = _mapping(value, wrong, "names to texts")
+    for inner in read.values():
+        _check_places(inner)
+        if not inner.isprintable() or not inner.isascii():
+            raise ValueError("expected values of printable ASCII, on one line")
+    if sum(len(name) + len(inner) for name, inner in read.items()) > LONGEST_HEADERS:
+        raise ValueError(f"expected at most {LONGEST_HEADERS} characters in all")
+    return read
+
+
+def _check_places(text: str) -> None:
+    for name in places(text):
+        if (wrong := _variable(name)) is not None:
+            raise ValueError(f"${{{name}}}: {wrong}")
+
+
+def places(text: str) -> tuple[str, ...]:
+    """Give the names of the node's variables that a webhook's text asks for, as in `${TOKEN}`."""
+    return tuple(_PLACE.findall(text))
+
+
+def fill(text: str, variables: Mapping[str, str]) -> str:
+    """Put the node's variables into a webhook's text. Raises KeyError: one is not there."""
+    return _PLACE.sub(lambda found: variables[found[1]], text)
+
+
 def _table(*rows: Field) -> dict[str, Field]:
     return {row.name: row for row in rows}
 
@@ -464,12 +583,26 @@ RETRY_FIELDS = _table(
     Field("delay", _DURATION, "how long to wait before the next attempt", _duration(0)),
     Field("max_delay", _DURATION, "the longest delay of an exponential back-off", _duration(0)),
 )
+_COMMAND = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+_OCCASION = _enum(*OCCASIONS)
+NOTIFY_FIELDS = _table(
+    Field(
+        "on",
+        {"oneOf": [_OCCASION, {"type": "array", "items": _OCCASION, "minItems": 1}]},
+        "what is told: all of it unless given",
+        _occasions,
+    ),
+    Field("command", _COMMAND, "a command that gets the notice as JSON on its input", _run),
+    Field("webhook", _TEXT, "a URL that the notice is posted to, as JSON", _webhook),
+    Field("headers", _TEXTS, "headers of that request", _headers),
+    Field("timeout", _DURATION, "how long it may take", _duration(SECOND, HOUR)),
+)
 FIELDS = _table(
     Field("cron", _TEXT, "when it runs", _cron),
     Field("tz", _TEXT, "the IANA zone whose clock counts", _text),
     Field(
         "run",
-        {"oneOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]},
+        _COMMAND,
         "a command: text for /bin/sh, or a list that is executed as it stands",
         _run,
     ),
@@ -525,6 +658,19 @@ FIELDS = _table(
         _integer(1, 100),
         "after how many failures in a row a slot is given up",
         _whole(1, 100),
+    ),
+    Field(
+        "notify",
+        {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {name: field.schema for name, field in NOTIFY_FIELDS.items()},
+            },
+        },
+        "who is told of failures, recoveries, dead letters and missed slots",
+        _notify,
     ),
     Field("enabled", {"type": "boolean"}, "false registers it paused", _flag),
     Field("owner", _TEXT, "whose it is: others change it only by taking it over", _owner),

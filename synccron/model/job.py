@@ -8,7 +8,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from synccron.model.schedule import Definition, JsonText, Retry
+from synccron.model.schedule import Definition, JsonText, Notify, Occasion, Retry
 from synccron.model.time import Duration, Instant, slot_name
 
 State = Literal["scheduled", "queued", "running", "completed", "failed", "timed_out", "cancelled"]
@@ -157,6 +157,26 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """Something that people are to be told, once: `body` is the JSON that `to` gets.
+
+    It is told by the node whose `session` has taken it (None: nobody yet). `opens`: written only
+    where an entry of misses begins with this slot, and not where one goes on. `mod` is the store's
+    mark of this version.
+    """
+
+    id: str
+    schedule_id: str
+    on: Occasion
+    at: Instant
+    body: JsonText
+    to: Notify
+    opens: Instant | None = None
+    session: str | None = None
+    mod: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """The kept end of what a job's newest ended attempt wrote to stdout and stderr, in order."""
 
@@ -229,13 +249,15 @@ class Admission:
 
     Exactly one of: `job` without a miss: the record to write instead (queued, waiting anew,
     cancelled); `miss`: the intention becomes this miss; neither: it is claimed. `replaces` are the
-    records of active jobs whose end is asked for in the same transaction.
+    records of active jobs whose end is asked for in the same transaction. `notices` tell of the
+    miss.
     """
 
     candidate: Candidate
     job: Job | None = None
     miss: Miss | None = None
     replaces: tuple[Job, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +291,9 @@ class Settlement:
     """What follows an attempt's end: the job's new record, and the one if a cancel was asked for.
 
     Written only if `claim.fence` is still the job's newest; with `gone`, only if the claim's
-    session is still gone.
+    session is still gone. `dead` and what people are told are void if a cancel was asked for.
+    `failing` is what the schedule is from now on (None: that stays, or nobody asks); `changed` are
+    told if it was otherwise before, `notices` in any case.
     """
 
     claim: Claim
@@ -278,6 +302,9 @@ class Settlement:
     output: Output | None = None
     dead: DeadLetter | None = None
     gone: bool = False
+    failing: bool | None = None
+    changed: tuple[Notice, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def slot_key(schedule_id: str, slot: Instant) -> str:

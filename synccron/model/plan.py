@@ -9,9 +9,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from synccron.model.cron import CronError, Timetable, timetable
-from synccron.model.job import DeadLetter, Job, Miss, Reason, queued, short_id, slot_key
+from synccron.model.job import DeadLetter, Job, Miss, Notice, Reason, queued, short_id, slot_key
 from synccron.model.lease import Term
 from synccron.model.miss import missed
+from synccron.model.notify import of_letters, of_misses
 from synccron.model.schedule import Cursor, Definition, Schedule
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
 
@@ -37,8 +38,9 @@ class Plan:
     """What one dispatch writes, all of it or nothing; void if the cursor is not as seen.
 
     Each slot in [old cursor, new cursor) is in exactly one of `jobs`, `misses` and the slots that
-    were taken; `dead` only points to them. `queued` are intentions as they become (compared with
-    `mod` as read), `dropped` those that a miss replaces. `at` is the instant it was decided for.
+    were taken; `dead` only points to them, and `notices` tell of both. `queued` are intentions as
+    they become (compared with `mod` as read), `dropped` those that a miss replaces. `at` is the
+    instant it was decided for.
     """
 
     schedule_id: str
@@ -50,6 +52,7 @@ class Plan:
     dropped: tuple[Job, ...] = ()
     misses: tuple[Miss, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def plan(
@@ -68,6 +71,25 @@ def plan(
     instant is judged there. At most about `piece` jobs are written: a longer catch-up goes on with
     the next dispatch. The cost grows with the jobs, never with the length of an outage.
     """
+    decided = _decide(due, now, term, offered, ahead, piece)
+    definition = due.schedule.definition
+    if decided is None or not definition.notify:
+        return decided
+    told = (
+        *of_misses(definition, decided.misses, now),
+        *of_letters(definition, decided.dead, now),
+    )
+    return replace(decided, notices=told)
+
+
+def _decide(
+    due: Due,
+    now: Instant,
+    term: Term,
+    offered: AbstractSet[str],
+    ahead: Duration,
+    piece: int,
+) -> Plan | None:
     schedule, cursor = due.schedule, due.schedule.cursor
     if cursor.retry_at is not None and now < cursor.retry_at:
         return None

@@ -17,11 +17,13 @@ Overlap = Literal["allow", "skip", "queue", "replace"]
 Backoff = Literal["fixed", "exponential"]
 OnLost = Literal["rerun", "fail"]
 OnDisconnect = Literal["continue", "stop"]
+Occasion = Literal["failure", "recovery", "dead_letter", "missed"]
 MISFIRES: tuple[str, ...] = get_args(Misfire)
 OVERLAPS: tuple[str, ...] = get_args(Overlap)
 BACKOFFS: tuple[str, ...] = get_args(Backoff)
 ON_LOST: tuple[str, ...] = get_args(OnLost)
 ON_DISCONNECT: tuple[str, ...] = get_args(OnDisconnect)
+OCCASIONS: tuple[Occasion, ...] = get_args(Occasion)
 
 SHELL = "run"  # what a node must offer for a schedule that has `run`; no handler has this name
 
@@ -34,6 +36,17 @@ class Retry:
     backoff: Backoff = "fixed"
     delay: Duration = SECOND
     max_delay: Duration = 10 * MINUTE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """Who is told what about a schedule: a command (as `run` is) or a webhook, `timeout` in ms."""
+
+    on: tuple[Occasion, ...] = OCCASIONS
+    command: str | tuple[str, ...] | None = None
+    webhook: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeout: Duration = 10 * SECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +79,7 @@ class Definition:
     labels: Mapping[str, str] = field(default_factory=dict)
     strict_handlers: bool = True
     max_dispatch_failures: int = 5
+    notify: tuple[Notify, ...] = ()
     enabled: bool = True
     owner: str | None = None
 

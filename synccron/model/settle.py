@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from synccron.model.job import Claim, DeadLetter, Job, Outcome, Output, Settlement, State, short_id
+from synccron.model.notify import failing_after, of_change, of_letters
 from synccron.model.schedule import Retry
 from synccron.model.time import Duration, Instant
 
@@ -24,13 +25,18 @@ def settle(
     """
     ended = _ended(claim.job, outcome, now)
     job = _next(claim, ended, outcome, now, luck)
+    dead = _letter(claim, job, now) if job.state in ("failed", "timed_out") else None
+    failing = failing_after(claim.definition, job)
     return Settlement(
         claim=claim,
         job=job,
         cancelled=_final(ended, "cancelled", now),
         output=_output(job, outcome),
-        dead=_letter(claim, job, now) if job.state in ("failed", "timed_out") else None,
+        dead=dead,
         gone=gone,
+        failing=failing,
+        changed=() if failing is None else of_change(claim, job, now, failing=failing),
+        notices=() if dead is None else of_letters(claim.definition, [dead], now),
     )
 
 

@@ -25,6 +25,7 @@ from synccron.model.job import (
     DeadLetter,
     Job,
     Miss,
+    Notice,
     Order,
     Output,
     Receipt,
@@ -49,6 +50,7 @@ R = TypeVar(
     Receipt,
     Miss,
     DeadLetter,
+    Notice,
     Node,
     Term,
     Totals,
@@ -83,7 +85,8 @@ EVERYTHING = Where()
 class Page(Generic[R]):
     """Some records, and the mark to read on from (None: that was all).
 
-    Schedules and nodes come by id; jobs, misses, dead letters and revisions newest first.
+    Schedules and nodes come by id, notices in their order; jobs, misses, dead letters and revisions
+    newest first.
     """
 
     items: tuple[R, ...]
@@ -224,6 +227,16 @@ class Store(Protocol):
 
     def discard(self, dead: Sequence[str]) -> int:
         """Remove dead letters by id; how many there were."""
+
+    def take(self, session: str | None, of: Sequence[Notice]) -> Sequence[Notice | None]:
+        """Give notices to the node of a session, or (None) back to all; each that stands as read.
+
+        As it stands then; None: another has it. A call that is repeated after an error may find
+        its own writing: `session` tells.
+        """
+
+    def told(self, of: Sequence[Notice]) -> Sequence[bool]:
+        """Remove notices that stand as read; which of them there were."""
 
     def prune(self, term: Term, limits: Limits, after: str | None) -> str | None:
         """Remove a bounded piece of what is older than the limits, never what is unsettled.

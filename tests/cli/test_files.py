@@ -168,3 +168,11 @@ def test_the_page_of_the_schedule_file_has_every_field():
     page = Path("docs/schedule-file.md").read_text()
     for name in FIELDS:
         assert f"| `{name}` |" in page
+
+
+def test_an_error_in_a_list_names_the_place_of_its_element():
+    (line,) = errors(
+        "schedules:\n  job:\n    cron: '@daily'\n    run: x\n    notify:\n"
+        "      - command: y\n      - webhook: nowhere\n        on: failure\n"
+    )
+    assert line.startswith("<stdin>:7:18: notify.1.webhook: expected http://")

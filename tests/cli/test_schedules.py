@@ -35,6 +35,7 @@ SCHEDULE_FIELDS = [
     "node_labels",
     "strict_handlers",
     "max_dispatch_failures",
+    "notify",
     "owner",
     "paused",
     "next_run_at",

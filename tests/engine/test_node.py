@@ -1,5 +1,6 @@
 """Whole nodes on a real store, with real handlers and the machine's clock."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from synccron.client import Client, Schedule
+from synccron.client import Client, Notify, Schedule
 from synccron.engine.node import Node
 from synccron.errors import IdTaken, InvalidInput
 from synccron.events import Event
+from tests.hooks import Hook
 
 ENOUGH = 50.0
 EVERY_SECOND = "* * * * * *"
@@ -211,3 +213,30 @@ def test_a_node_leaves_no_thread_behind(client: Client, start: Callable[..., Wat
 def test_options_that_make_no_sense_are_refused(path: str, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         Node(path, **options)
+
+
+def test_a_node_tells_a_webhook_and_a_command_of_failures_and_recoveries(
+    start: Callable[..., Watched], client: Client, tmp_path: Path
+) -> None:
+    sign, out = tmp_path / "well", tmp_path / "told"
+    with Hook(500, 200) as hook:
+        client.register(
+            Schedule(
+                id="job",
+                cron=EVERY_SECOND,
+                run=f"test -e {sign}",
+                notify=[
+                    Notify(on=["failure", "recovery"], webhook=hook.url),
+                    Notify(on="failure", command=f"cat >> {out}; echo >> {out}"),
+                ],
+            )
+        )
+        node = start()
+        node.until("notice_told", on="failure")
+        sign.touch()
+        node.until("notice_told", on="recovery")
+        events = [each["body"]["event"] for each in hook.requests]
+    node.until("notice_told", on="failure", tries=1)  # the command's
+    assert events == ["failure", "failure", "recovery"]  # the first was answered with 500
+    (line,) = out.read_text().splitlines()
+    assert json.loads(line)["schedule_id"] == "job"

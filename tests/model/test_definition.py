@@ -9,8 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from synccron.errors import InvalidInput
-from synccron.model.definition import check_handler, check_id, check_key, define, json_text
-from synccron.model.schedule import Retry
+from synccron.model.definition import (
+    check_handler,
+    check_id,
+    check_key,
+    define,
+    fill,
+    json_text,
+    places,
+)
+from synccron.model.schedule import Notify, Retry
 
 VALID: dict[str, Any] = {"cron": "30 2 * * *", "run": "true"}
 
@@ -65,6 +73,23 @@ def test_all_problems_come_at_once() -> None:
         ({"input": float("nan")}, "expected a JSON value"),
         ({"input": "\ud800"}, "surrogate"),
         ({"retry": 3}, "expected a mapping"),
+        ({"notify": {"command": "x"}}, "expected a list"),
+        ({"notify": [3]}, "notify.0: expected a mapping with command or webhook"),
+        ({"notify": [{"command": "x"}] * 17}, "at most 16"),
+        ({"notify": [{"command": "x", "on": []}]}, "at least one of failure, recovery"),
+        ({"notify": [{"command": "x", "webhook": "http://a/"}]}, "both command and webhook"),
+        ({"notify": [{"command": "x", "headers": {"A": "b"}}]}, "headers are for webhook"),
+        ({"notify": [{"webhook": "http://u:p@a/"}]}, "put it into a header"),
+        ({"notify": [{"webhook": "http:///x"}]}, "expected http://... or https://..."),
+        ({"notify": [{"webhook": "http://a/ b"}]}, "plain ASCII"),
+        ({"notify": [{"webhook": "http://[a/"}]}, "expected a URL"),
+        ({"notify": [{"webhook": "${A B}"}]}, "no name of a variable"),
+        ({"notify": [{"webhook": "http://a", "headers": {"X": "${SYNCCRON_X}"}}]}, "own"),
+        ({"notify": [{"webhook": "http://a", "headers": {"Host": "b"}}]}, "'Host' is synccron's"),
+        ({"notify": [{"webhook": "http://a", "headers": {"X": "a\nb"}}]}, "on one line"),
+        ({"notify": [{"webhook": "http://a", "headers": {"X": "a" * 9000}}]}, "8192"),
+        ({"notify": [{"command": "x", "timeout": "2h"}]}, "from 1s to 1h"),
+        ({"notify": [{"command": "x", "tmeout": "2s"}]}, "did you mean 'timeout'"),
         ({"command": "x"}, "did you mean 'run'"),
     ],
 )
@@ -124,6 +149,28 @@ def test_canonical_json_gives_the_value_back_and_is_stable(value: Any) -> None:
     assert json.loads(text) == value
     assert json_text(json.loads(text)) == text
     assert text.isascii()
+
+
+def test_who_is_told_is_read_with_its_defaults_and_in_one_order_of_occasions() -> None:
+    given = [
+        {"webhook": "https://a/${TOKEN}", "on": ["missed", "failure", "missed"]},
+        {"command": ["page"], "timeout": "1m"},
+    ]
+    made, found = define("job", {**VALID, "notify": given})
+    assert found == []
+    assert made is not None
+    assert made.notify == (
+        Notify(on=("failure", "missed"), webhook="https://a/${TOKEN}"),
+        Notify(command=("page",), timeout=60_000),
+    )
+
+
+def test_the_variables_of_a_webhook_are_filled_in_and_nothing_else_is() -> None:
+    text = "https://${HOST}/$PATH?x=$${HOST}%20"
+    assert places(text) == ("HOST", "HOST")
+    assert fill(text, {"HOST": "a"}) == "https://a/$PATH?x=$a%20"
+    with pytest.raises(KeyError):
+        fill(text, {})
 
 
 def test_a_retry_may_be_given_as_a_value() -> None:

@@ -44,7 +44,24 @@ class Draft:
     compares: list[Any] = field(default_factory=list)
     writes: dict[bytes, Any] = field(default_factory=dict)
     asks: list[Any] = field(default_factory=list)
+    parts: list["Draft"] = field(default_factory=list)
     size: int = 0
+
+    @property
+    def whole_size(self) -> int:
+        """How many bytes it makes, more or less."""
+        return self.size + sum(part.whole_size for part in self.parts)
+
+    @property
+    def keys(self) -> frozenset[bytes]:
+        """The keys that it may write."""
+        return frozenset(self.writes).union(*(part.keys for part in self.parts))
+
+    def part(self) -> "Draft":
+        """Begin what is written with this draft if more stands, and left out if it does not."""
+        made = Draft(self.messages, self.follow)
+        self.parts.append(made)
+        return made
 
     def stands(self, key: bytes, mod: int) -> None:
         """Demand that a key is as it was read (mod 0: not there)."""
@@ -115,6 +132,14 @@ class Draft:
     def operations(self, room: int = DEEPEST) -> list[Any]:
         """Give the writes, in nested transactions where the room is not enough for one list."""
         found = list(self.writes.values())
+        found += [
+            self.messages.RequestOp(
+                request_txn=self.messages.TxnRequest(
+                    compare=part.compares, success=part.operations(part.depth)
+                )
+            )
+            for part in self.parts
+        ]
         if self._flat <= room:
             return found
         groups = self._groups
@@ -125,16 +150,24 @@ class Draft:
 
     @property
     def _flat(self) -> int:
-        return max(len(self.compares), len(self.writes), len(self.asks))
+        return max(len(self.compares), self._count, len(self.asks)) + self._inner
 
     @property
     def _nested(self) -> int:
         outer = max(len(self.compares), self._groups, len(self.asks))
-        return outer + ceil(len(self.writes) / self._groups)
+        return outer + ceil(self._count / self._groups) + self._inner
 
     @property
     def _groups(self) -> int:
-        return max(1, isqrt(len(self.writes)))
+        return max(1, isqrt(self._count))
+
+    @property
+    def _count(self) -> int:
+        return len(self.writes) + len(self.parts)
+
+    @property
+    def _inner(self) -> int:
+        return max((part.depth for part in self.parts), default=0)
 
 
 Make = Callable[[int], Draft]  # a draft for its place in the request
@@ -220,8 +253,8 @@ def pair_of(kv: Any) -> Pair:
 def _fits(batch: Sequence[Draft], draft: Draft) -> bool:
     return (
         len(batch) + 1 + max(each.depth for each in (*batch, draft)) <= DEEPEST
-        and sum(each.size for each in batch) + draft.size <= MOST_BYTES
-        and not any(draft.writes.keys() & each.writes.keys() for each in batch)
+        and sum(each.whole_size for each in batch) + draft.whole_size <= MOST_BYTES
+        and not any(draft.keys & each.keys for each in batch)
     )
 
 

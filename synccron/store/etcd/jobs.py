@@ -23,7 +23,7 @@ from synccron.model.lease import Session
 from synccron.model.schedule import SHELL, JsonText
 from synccron.model.time import Instant
 from synccron.store.codec import decode, encode
-from synccron.store.etcd import misses
+from synccron.store.etcd import misses, notices
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import Answer, Draft, Refused, ranges
 from synccron.store.etcd.layout import (
@@ -309,7 +309,8 @@ def _pass_over(cluster: Cluster, draft: Draft, admission: Admission, before: Pai
     draft.delete(cluster.layout.due(job))
     draft.delete(cluster.layout.job(job))
     if admission.miss is not None:
-        misses.write(cluster, draft, [admission.miss], before)
+        opened = misses.write(cluster, draft, [admission.miss], before)
+        notices.put(cluster, draft, admission.notices, opened)
 
 
 def _claim(
@@ -365,8 +366,11 @@ def _settlement(cluster: Cluster, settlement: Settlement, cancel: Pair | None) -
         put_waiting(cluster, draft, job)
     if cancel is not None:
         draft.delete(layout.cancel(job))
-    elif settlement.dead is not None:
-        put_letter(cluster, draft, settlement.dead)
+    else:
+        if settlement.dead is not None:
+            put_letter(cluster, draft, settlement.dead)
+        notices.put(cluster, draft, settlement.notices)
+        notices.put_change(cluster, draft, settlement)
     output = settlement.output
     if output is not None:
         draft.put(layout.hung("out", job.id), bytes([output.truncated]) + output.tail)

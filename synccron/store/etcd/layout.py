@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from synccron.model.job import Attempt, Job, State
+from synccron.model.job import Attempt, Job, Notice, State
 from synccron.model.lease import Node
 from synccron.model.schedule import Cursor, Definition, Schedule
 from synccron.model.time import Instant, parse_slot_name
@@ -128,6 +128,10 @@ class Layout:
     def busy(self, job: Job) -> bytes:
         """Name the key that every change of who runs or waits in a line touches."""
         return self.watched("busy", line_of(job))
+
+    def notice(self, notice: Notice) -> bytes:
+        """Name the key of what people are to be told: `watched/notice/{at}/{id}`."""
+        return self.watched("notice", f"{notice.at:013d}", notice.id)
 
     def job(self, job: Job) -> bytes:
         """Name the key of a job's record: `kept/job/{line}/{newest first}/{job}`."""

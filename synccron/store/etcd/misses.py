@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from synccron.model.job import Miss
+from synccron.model.time import Instant
 from synccron.store.codec import decode, encode
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import Draft, firsts, ranges
@@ -31,14 +32,19 @@ def erase(cluster: Cluster, draft: Draft, misses: Sequence[Miss]) -> None:
         draft.delete(key)
 
 
-def write(cluster: Cluster, draft: Draft, misses: Sequence[Miss], before: Pair | None) -> None:
+def write(
+    cluster: Cluster, draft: Draft, misses: Sequence[Miss], before: Pair | None
+) -> frozenset[Instant]:
     """Add misses of one schedule, oldest first, to a draft; `before` is its newest entry.
+
+    Gives the slots that a new entry begins with.
 
     Law 2: the entry that grows is compared as read, and a new one with nothing, against another
     who records misses of the schedule in the same moment.
     """
     last = None if before is None else decode(Miss, before.value.decode())
     demanded: set[bytes] = set(draft.writes)
+    opened: set[Instant] = set()
     for miss in misses:
         joins = last is not None and (miss.follows, miss.reason) == (last.last, last.reason)
         if joins and last is not None:
@@ -52,9 +58,11 @@ def write(cluster: Cluster, draft: Draft, misses: Sequence[Miss], before: Pair |
             )
         else:
             entry = replace(miss, follows=None)
+            opened.add(miss.first)
         key = cluster.layout.kept("miss", entry.schedule_id, newest_first(entry.first))
         if key not in demanded:
             demanded.add(key)
             draft.stands(key, before.mod if before is not None and before.key == key else 0)
         draft.put(key, encode(entry).encode())
         last = entry
+    return frozenset(opened)

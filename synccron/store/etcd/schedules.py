@@ -14,7 +14,7 @@ from synccron.model.plan import Plan
 from synccron.model.schedule import Schedule, Tombstone
 from synccron.model.time import Instant
 from synccron.store.codec import encode
-from synccron.store.etcd import misses
+from synccron.store.etcd import misses, notices
 from synccron.store.etcd.cluster import Cluster, revision_key
 from synccron.store.etcd.draft import Draft, Refused, ranges
 from synccron.store.etcd.layout import (
@@ -100,9 +100,10 @@ def _plan(cluster: Cluster, plan: Plan, before: Pair | None) -> Draft:
     draft.put(cursor, cursor_text(plan.cursor))
     _new_jobs(cluster, draft, plan.jobs)
     _intentions(cluster, draft, dropped=plan.dropped, queued=plan.queued)
-    misses.write(cluster, draft, _in_order(plan.misses), before)
+    opened = misses.write(cluster, draft, _in_order(plan.misses), before)
     for letter in plan.dead:
         put_letter(cluster, draft, letter)
+    notices.put(cluster, draft, plan.notices, opened)
     return draft
 
 
@@ -246,6 +247,7 @@ def _remove(cluster: Cluster, draft: Draft, change: Change, stone: Tombstone) ->
     layout = cluster.layout
     for name in ("sched", "cursor", "history", "busy"):
         draft.delete(layout.watched(name, change.id))
+    draft.delete(layout.kept("failing", change.id))
     draft.put(layout.kept("gone", change.id), encode(replace(stone, mod=0)).encode())
 
 

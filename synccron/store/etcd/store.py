@@ -22,6 +22,7 @@ from synccron.model.job import (
     DeadLetter,
     Job,
     Miss,
+    Notice,
     Order,
     Output,
     Receipt,
@@ -34,7 +35,7 @@ from synccron.model.schedule import JsonText, Revision, Schedule, Tombstone
 from synccron.model.time import Duration, Instant
 from synccron.store.base import EVERYTHING, Limits, Page, R, Where
 from synccron.store.codec import encode
-from synccron.store.etcd import jobs, nodes, prune, reading, schedules
+from synccron.store.etcd import jobs, nodes, notices, prune, reading, schedules
 from synccron.store.etcd.address import address, login
 from synccron.store.etcd.client import Etcd
 from synccron.store.etcd.cluster import Cluster
@@ -208,6 +209,14 @@ class EtcdStore:
         answers = self.cluster.commit_each(self.cluster.draft(), makes)
         return sum(each.written for each in answers)
 
+    def take(self, session: str | None, of: Sequence[Notice]) -> Sequence[Notice | None]:
+        """Give notices to a session, or back."""
+        return notices.take(self.cluster, session, of)
+
+    def told(self, of: Sequence[Notice]) -> Sequence[bool]:
+        """Remove notices; which were there."""
+        return notices.told(self.cluster, of)
+
     def prune(self, term: Term, limits: Limits, after: str | None) -> str | None:
         """Remove a bounded piece of what is older than the limits."""
         try:
@@ -314,6 +323,7 @@ _READS: dict[Any, _Read] = {
     Output: _all(lambda store, where: reading.outputs(store.cluster, where)),
     Step: _all(lambda store, where: reading.steps(store.cluster, where)),
     Receipt: _all(lambda store, where: reading.receipts(store.cluster, where)),
+    Notice: _all(lambda store, _: notices.read(store.cluster)),
     Node: _all(_read_nodes),
     Term: _all(lambda store, _: [term] if (term := store.leases.current()) else []),
     Totals: _all(lambda store, where: [reading.totals(store.cluster, where.overdue)]),

@@ -122,6 +122,7 @@ class View:
         self.leader: tuple[Lead, int] | None = None
         self.busy: dict[str, int] = {}
         self.cancels: dict[str, int] = {}
+        self.notices: dict[bytes, Pair] = {}
 
     def set(self, pair: Pair) -> None:
         """Take in a key as it was written."""
@@ -153,6 +154,8 @@ class View:
                 self.busy[rest] = pair.mod
             case "cancel":
                 self.cancels[last_part(pair.key)] = int(pair.value)
+            case "notice":
+                self.notices[pair.key] = pair
             case _:
                 pass  # of a later version: it is of no concern to this one
         self._mods[pair.key] = pair.mod
@@ -180,6 +183,8 @@ class View:
                 self.busy.pop(rest, None)
             case "cancel":
                 self.cancels.pop(last_part(key), None)
+            case "notice":
+                self.notices.pop(key, None)
             case _:
                 pass
 

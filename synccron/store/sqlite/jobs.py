@@ -30,7 +30,8 @@ from synccron.store.sqlite.records import (
     delete_intention,
     insert_job,
     insert_letters,
-    insert_miss,
+    insert_misses,
+    insert_notices,
     job_by_id,
     update_job,
 )
@@ -279,7 +280,8 @@ def _admit(
         return _claimed_before(transaction.db, at, admission)
     if admission.miss is not None:
         if delete_intention(transaction, candidate.job):
-            insert_miss(transaction, admission.miss)
+            opened = insert_misses(transaction, [admission.miss])
+            insert_notices(transaction, admission.notices, opened)
         return None
     for replaced in admission.replaces:
         update_job(transaction, replaced)
@@ -347,10 +349,26 @@ def _settle(transaction: Transaction, sessions: Sessions, settlement: Settlement
     ended = settlement.job
     if cancelled_at is not None:
         ended = replace(settlement.cancelled, cancel_requested_at=cancelled_at)
-    elif settlement.dead is not None:
-        insert_letters(transaction, [settlement.dead])
+    else:
+        _tell(transaction, settlement)
     _keep_output(db, ended, settlement.output)
     return update_job(transaction, ended)
+
+
+def _tell(transaction: Transaction, settlement: Settlement) -> None:
+    """Write what was given up, and what people are told of this end."""
+    if settlement.dead is not None:
+        insert_letters(transaction, [settlement.dead])
+    insert_notices(transaction, settlement.notices)
+    if settlement.failing is None:
+        return
+    # One notice for a change of state: against another job of the schedule that ends beside it.
+    changed = transaction.db.execute(
+        "UPDATE schedules SET failing = ?1 WHERE id = ?2 AND failing <> ?1",
+        (int(settlement.failing), settlement.job.schedule_id),
+    )
+    if changed.rowcount:
+        insert_notices(transaction, settlement.changed)
 
 
 def gone(db: sqlite3.Connection, sessions: Sessions, session: str) -> bool:

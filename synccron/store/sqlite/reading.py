@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from synccron.model.job import DeadLetter, Job, Miss, Output, Receipt, Step
+from synccron.model.job import DeadLetter, Job, Miss, Notice, Output, Receipt, Step
 from synccron.model.lease import Node, Totals
 from synccron.model.plan import Due
 from synccron.model.schedule import Revision, Schedule, Tombstone
 from synccron.model.time import Instant, slot_name
 from synccron.store.base import Where
 from synccron.store.sqlite.listing import LABELLED, glob
+from synccron.store.sqlite.notices import notice_of
 from synccron.store.sqlite.rows import (
     DEAD_LETTER_FIELDS,
     JOB_COLUMNS,
@@ -140,6 +141,9 @@ SHELVES: dict[type[Any], Shelf] = {
         id="id",
         schedule="schedule_id",
         since="ts",
+    ),
+    Notice: Shelf(
+        select=_columns("notices", ("record", "session", "mod")), make=notice_of, key=("seq",)
     ),
     Node: Shelf(
         select=_columns("nodes", ("record",)), make=lambda row: row[0], key=("id",), id="id"

@@ -4,7 +4,9 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 
-from synccron.model.job import DeadLetter, Job, Miss
+from synccron.model.job import DeadLetter, Job, Miss, Notice
+from synccron.model.time import Instant
+from synccron.store.codec import encode
 from synccron.store.sqlite.rows import (
     DEAD_LETTER_FIELDS,
     JOB_COLUMNS,
@@ -92,8 +94,13 @@ def queue_intention(transaction: Transaction, job: Job) -> bool:
     return True
 
 
-def insert_miss(transaction: Transaction, miss: Miss) -> None:
-    """Record slots that were passed over: joined to the entry that they follow, or as a new one."""
+def insert_misses(transaction: Transaction, misses: Iterable[Miss]) -> frozenset[Instant]:
+    """Record slots that were passed over; the slots that a new entry begins with."""
+    return frozenset(miss.first for miss in misses if _insert_miss(transaction, miss))
+
+
+def _insert_miss(transaction: Transaction, miss: Miss) -> bool:
+    """Join slots that were passed over to the entry that they follow; True: it is a new entry."""
     if miss.follows is not None:
         joined = transaction.db.execute(
             _JOIN_MISS,
@@ -109,8 +116,9 @@ def insert_miss(transaction: Transaction, miss: Miss) -> None:
             ),
         )
         if joined.rowcount:
-            return
+            return False
     transaction.db.execute(_INSERT_MISS, [getattr(miss, name) for name in MISS_FIELDS])
+    return True
 
 
 def delete_miss(transaction: Transaction, miss: Miss) -> bool:
@@ -130,6 +138,19 @@ def insert_letters(transaction: Transaction, letters: Iterable[DeadLetter]) -> N
             f"{_INSERT_LETTER} ON CONFLICT (id) DO NOTHING",
             [getattr(letter, name) for name in DEAD_LETTER_FIELDS],
         )
+
+
+def insert_notices(
+    transaction: Transaction, notices: Iterable[Notice], opened: frozenset[Instant] = frozenset()
+) -> None:
+    """Add what people are to be told; of misses only where they have `opened` an entry."""
+    for notice in notices:
+        if notice.opens is None or notice.opens in opened:
+            transaction.db.execute(
+                "INSERT INTO notices (id, record, mod) VALUES (?, ?, ?)"
+                " ON CONFLICT (id) DO NOTHING",
+                (notice.id, encode(notice), transaction.mark()),
+            )
 
 
 def job_by_id(db: sqlite3.Connection, job_id: str) -> Job | None:

@@ -19,7 +19,8 @@ from synccron.store.sqlite.records import (
     delete_miss,
     insert_job,
     insert_letters,
-    insert_miss,
+    insert_misses,
+    insert_notices,
     queue_intention,
     update_job,
 )
@@ -86,8 +87,7 @@ def _apply(transaction: Transaction, change: Change, now: Instant) -> None:
         _demand(queue_intention(transaction, job))
     for miss in change.erased:
         _demand(delete_miss(transaction, miss))
-    for miss in change.misses:
-        insert_miss(transaction, miss)
+    insert_misses(transaction, change.misses)
     if change.revision is not None:
         transaction.db.execute(_INSERT_REVISION, revision_values(change.revision))
     if change.tombstone is not None:
@@ -191,9 +191,9 @@ def _write_plan(transaction: Transaction, plan: Plan) -> None:
         _demand(queue_intention(transaction, job))
     for job in plan.jobs:
         _demand(insert_job(transaction, job) is not None)
-    for miss in plan.misses:
-        insert_miss(transaction, miss)
+    opened = insert_misses(transaction, plan.misses)
     insert_letters(transaction, plan.dead)
+    insert_notices(transaction, plan.notices, opened)
 
 
 def _demand(stands: bool) -> None:

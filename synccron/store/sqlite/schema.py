@@ -203,8 +203,20 @@ ALTER TABLE jobs ADD COLUMN replaces INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX job_begun ON jobs (schedule_id) WHERE state = 'queued' AND fence IS NOT NULL;
 """
 
-# entry n makes version n + 1 of version n
-MIGRATIONS: tuple[str, ...] = (_FIRST, _DECIDED_BY, _OVERLAP)
+# What people are to be told; `failing` is how they know the schedule.
+_NOTICES = """
+ALTER TABLE schedules ADD COLUMN failing INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE notices (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  record TEXT NOT NULL,
+  session TEXT,
+  mod INTEGER NOT NULL
+) STRICT;
+"""
+
+# Entry n makes version n + 1 of version n.
+MIGRATIONS: tuple[str, ...] = (_FIRST, _DECIDED_BY, _OVERLAP, _NOTICES)
 VERSION = len(MIGRATIONS)
 # The version that a program must know at least to work on this layout, so that neighbouring
 # versions share a file: an entry that takes away or changes meaning raises it to its own number.

@@ -11,13 +11,22 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 from synccron.clock import Clock
 from synccron.errors import SessionLost
 from synccron.model.change import Change
-from synccron.model.job import Admission, Candidate, Claim, Job, Order, Receipt, Settlement
+from synccron.model.job import (
+    Admission,
+    Candidate,
+    Claim,
+    Job,
+    Notice,
+    Order,
+    Receipt,
+    Settlement,
+)
 from synccron.model.lease import Counter, Node, Session, Term, Totals
 from synccron.model.plan import Due, Plan
 from synccron.model.schedule import JsonText
 from synccron.model.time import Duration, Instant
 from synccron.store.base import EVERYTHING, Limits, Page, R, Where
-from synccron.store.sqlite import jobs, nodes, prune, reading, schedules
+from synccron.store.sqlite import jobs, nodes, notices, prune, reading, schedules
 from synccron.store.sqlite.connection import Readers, check, failed, version
 from synccron.store.sqlite.create import create as create_database
 from synccron.store.sqlite.files import Files, find
@@ -224,6 +233,14 @@ class SqliteStore:
             )
 
         return self._write(piece)
+
+    def take(self, session: str | None, of: Sequence[Notice]) -> Sequence[Notice | None]:
+        """Give notices to a session, or back."""
+        return self._write(lambda transaction: notices.take(transaction, session, of))
+
+    def told(self, of: Sequence[Notice]) -> Sequence[bool]:
+        """Remove notices; which were there."""
+        return self._write(lambda transaction: notices.told(transaction, of))
 
     def prune(self, term: Term, limits: Limits, after: str | None) -> str | None:
         """Remove a bounded piece of what is older than the limits."""
