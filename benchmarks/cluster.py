@@ -29,6 +29,7 @@ from synccron.model.schedule import Definition
 from synccron.model.settle import settle
 from synccron.model.time import DAY
 from synccron.store import open_store
+from synccron.store.base import Look
 from synccron.store.etcd.store import EtcdStore
 from tests.etcd import Members
 from tests.make import definition
@@ -68,7 +69,9 @@ def verbs(url: str, count: int) -> dict[str, float]:
         assert term is not None
         rates: dict[str, float] = {"plain": plain_operations(store, 12_000)}
         start, slots = time.perf_counter(), 0
-        while due := store.due(CLOCK.now(), 0, 500):
+        now = CLOCK.now()
+        look = Look(now=now, until=now, overdue=0, offered=OFFERED)
+        while due := store.due(look, 500):
             made = [plan(each, CLOCK.now(), term, OFFERED) for each in due]
             plans = [each for each in made if each is not None]
             assert all(store.dispatch(term, plans))

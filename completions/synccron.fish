@@ -30,6 +30,7 @@ complete -c synccron -n '__fish_use_subcommand' -l help -d 'Show this message an
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l id -r -d 'Default: host name and a random part.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l concurrency -r -d 'Jobs at once: 16, or 4 a core if that is more.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l lease -r -d 'How long a leader stays without renewal.'
+complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l ahead -r -d 'How long before its time a job is written.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l node-lease -r -d 'How long a node keeps its jobs without renewal.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l drain -r -d 'How long running jobs may go on at the end.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l max-skew -r -d 'How far its wall clock may be off the others\'.'

@@ -45,6 +45,9 @@ def run(
     lease: Annotated[
         str, typer.Option(metavar="TIME", help="How long a leader stays without renewal.")
     ] = "5s",
+    ahead: Annotated[
+        str, typer.Option(metavar="TIME", help="How long before its time a job is written.")
+    ] = "20s",
     node_lease: Annotated[
         str, typer.Option(metavar="TIME", help="How long a node keeps its jobs without renewal.")
     ] = "15s",
@@ -95,6 +98,7 @@ def run(
         id=node_id,
         concurrency=concurrency,
         lease=_span(lease, "--lease"),
+        ahead=_span(ahead, "--ahead"),
         node_lease=_span(node_lease, "--node-lease"),
         drain=_span(drain, "--drain"),
         max_skew=_span(max_skew, "--max-skew"),

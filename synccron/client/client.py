@@ -25,7 +25,7 @@ from synccron.client.reads import (
     require,
     schedule_of,
 )
-from synccron.client.registration import TRIES, Registered, Registration
+from synccron.client.registration import TRIES, Registered, Registration, too_much
 from synccron.clock import Bell, Clock, SystemClock
 from synccron.errors import (
     InvalidInput,
@@ -443,6 +443,10 @@ class Client:
             found = {each.schedule.id: each for each in read_all(self._store, Due, Where(ids=ids))}
             require(ids, found, "schedule")
             changes = [made for each in found.values() if (made := decide(each, now)) is not None]
+            if len(ids) > 1 and too_much(self._store, changes, found):
+                self._change_piece(ids[: len(ids) // 2], decide, off)
+                self._change_piece(ids[len(ids) // 2 :], decide, off)
+                return
             # Law 2: refused as a whole if a dispatch or another command came in between.
             if not changes or self._store.apply(changes):
                 return

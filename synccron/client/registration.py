@@ -1,6 +1,6 @@
 """What registering does to a store: all is checked, then written in pieces that stand as read."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import tzdata
@@ -14,7 +14,7 @@ from synccron.model.difference import Difference, difference
 from synccron.model.plan import Due
 from synccron.model.schedule import Definition, Schedule, Tombstone
 from synccron.model.time import Instant
-from synccron.store.base import EVERYTHING, Store, Where
+from synccron.store.base import EVERYTHING, INTENTIONS_A_CHANGE, Store, Where
 from synccron.store.history import read_all
 
 TRIES = 50  # how often a write is decided anew when what it was decided for has moved
@@ -106,6 +106,11 @@ class Registration:
                 for each in definitions
             ]
             changes = [made for _, made in decided if made is not None]
+            if len(definitions) > 1 and too_much(self._store, changes, old):
+                half = len(definitions) // 2
+                self._piece(definitions[:half], done)
+                self._piece(definitions[half:], done)
+                return
             # Law 2: refused as a whole if a dispatch or another command came in between.
             if not changes or self._store.apply(changes):
                 for each, made in decided:
@@ -157,6 +162,15 @@ def known(store: Store, ids: Sequence[str]) -> dict[str, Due | Tombstone]:
     }
     found.update({each.schedule.id: each for each in read_all(store, Due, where)})
     return found
+
+
+def too_much(
+    store: Store, changes: Sequence[Change], before: Mapping[str, Due | Tombstone]
+) -> bool:
+    """Tell whether changes, with the intentions that they touch, are more than one write."""
+    found = (before.get(each.id) for each in changes)
+    touched = sum(len(each.intentions) for each in found if isinstance(each, Due))
+    return len(changes) + touched // INTENTIONS_A_CHANGE > store.changes_at_once
 
 
 def _distinct(definitions: Sequence[Definition]) -> None:

@@ -33,12 +33,14 @@ from synccron.handlers.base import Handlers
 from synccron.handlers.environment import passed
 from synccron.model.lease import Node as Record
 from synccron.model.lease import Session
+from synccron.model.plan import MOST_AHEAD
 from synccron.model.time import SECOND, Duration, format_duration, format_instant, to_duration
 from synccron.store import logs_of, open_store, shortest_lease
 from synccron.store.base import Store
 from synccron.store.logs import log_path
 
 HISTORY_BYTES = 256 << 20  # on etcd, whose quota is 2 GiB
+LEAD_OVER: Duration = 5 * SECOND  # what is written reaches past two leases by so much
 GIVE_BACK: Duration = 15 * SECOND  # for attempts that were told to end, beyond any usual kill_after
 SETTLE: Duration = 5 * SECOND  # for the results of what was killed
 TELL: Duration = 5 * SECOND  # for notices that are being sent
@@ -68,6 +70,7 @@ class Node:
         id: str | None = None,  # noqa: A002 - it is the option's name
         concurrency: int | None = None,
         lease: timedelta | str | float = 5,
+        ahead: timedelta | str | float = 20,
         node_lease: timedelta | str | float = 15,
         drain: timedelta | str | float = 30,
         max_skew: timedelta | str | float = 30,
@@ -86,6 +89,7 @@ class Node:
         self._clock = clock or SystemClock()
         self._concurrency = default_concurrency() if concurrency is None else concurrency
         self._lease = to_duration(lease)
+        self._ahead = to_duration(ahead)
         self._node_lease = to_duration(node_lease)
         self._drain = to_duration(drain)
         self._max_skew = to_duration(max_skew)
@@ -204,6 +208,13 @@ class Node:
                 f"lease is {format_duration(self._lease)}, expected at least"
                 f" {format_duration(shortest)} on this store"
             )
+        least = 2 * self._lease + LEAD_OVER
+        if self._ahead and not least <= self._ahead <= MOST_AHEAD:
+            raise InvalidInput(
+                f"ahead is {format_duration(self._ahead)}, expected {format_duration(least)} (twice"
+                f" the lease, and {format_duration(LEAD_OVER)}) to {format_duration(MOST_AHEAD)},"
+                " or 0: at its instant"
+            )
         if self._node_lease < self._lease:
             raise InvalidInput("node-lease is shorter than lease, expected at least as long")
 
@@ -267,7 +278,7 @@ class Node:
             retention_jobs=self._retention_jobs,
             history_bytes=self._history_bytes,
         )
-        dispatcher = Dispatcher(store, clock, self._elector, events, self._tally)
+        dispatcher = Dispatcher(store, clock, self._elector, events, self._tally, self._ahead)
         sweeper = Sweeper(store, clock, logs, self._retention)
         turns: list[tuple[str, Callable[[], Duration], Bell, Duration]] = [
             ("heart", self._beat, self._heart, 0),

@@ -305,8 +305,8 @@ def _passed(
         table = _table(old.schedule.definition)
     except CronError:
         return ()
-    schedule_id = old.schedule.id
-    return missed(table, schedule_id, first, last, besides=old.taken, reason=reason, now=now, by=by)
+    schedule_id, besides = old.schedule.id, old.recorded(table)
+    return missed(table, schedule_id, first, last, besides=besides, reason=reason, now=now, by=by)
 
 
 def _paused(schedule: Schedule, now: Instant, by: str | None) -> Schedule:

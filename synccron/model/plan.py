@@ -7,6 +7,7 @@ Owner of laws 1 to 3 on the deciding side. Overlap, retries and endings are `adm
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from synccron.model.cron import CronError, Timetable, timetable
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Reason, queued, short_id, slot_key
@@ -16,6 +17,7 @@ from synccron.model.notify import of_letters, of_misses
 from synccron.model.schedule import Cursor, Definition, Schedule
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
 
+MOST_AHEAD: Duration = MINUTE  # the furthest that slots may be written before their instant
 PIECE = 500  # jobs of one dispatch; a longer catch-up is several (law 3)
 DEAD_EACH = 100  # dead letters of one schedule that was given up
 
@@ -25,12 +27,20 @@ class Due:
     """One schedule as the store had it; everything that a decision on its slots may look at.
 
     `intentions` are in order of their slots; `taken` are the slots at or after the cursor that have
-    a job already (never an intention's: the cursor has passed those).
+    a job already (never an intention's: the cursor has passed those), `missed` the entries of
+    misses that reach there. Both are empty but where a take-back has moved the cursor back.
     """
 
     schedule: Schedule
     intentions: tuple[Job, ...] = ()
     taken: frozenset[Instant] = frozenset()
+    missed: tuple[Miss, ...] = ()
+
+    def recorded(self, table: Timetable) -> frozenset[Instant]:
+        """Give the slots at or after the cursor that have their record already."""
+        start = self.schedule.cursor.next
+        slots = (_slots(table, max(each.first, start), each.last) for each in self.missed)
+        return self.taken.union(*slots)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,9 +77,10 @@ def plan(
     """Decide each slot up to `now + ahead`; None: there is nothing to decide.
 
     `offered` is what live nodes can run. Slots up to now follow the misfire rule and need a node
-    that offers them; slots ahead are written as intentions, as what can only be known at their
-    instant is judged there. At most about `piece` jobs are written: a longer catch-up goes on with
-    the next dispatch. The cost grows with the jobs, never with the length of an outage.
+    that offers them, also those that were written ahead; slots ahead of now are written as
+    intentions, as what can only be known at their instant is judged there. At most about `piece`
+    jobs are written: a longer catch-up goes on with the next dispatch. The cost grows with the
+    jobs, never with the length of an outage.
     """
     decided = _decide(due, now, term, offered, ahead, piece)
     definition = due.schedule.definition
@@ -97,10 +108,11 @@ def _decide(
         table = timetable(schedule.definition.cron, schedule.definition.tz, schedule.id)
     except CronError as error:
         return _unreadable(due, now, term, str(error))
-    split = _split(due, table, now, min(term.ttl, schedule.definition.misfire_grace))
+    unoffered = schedule.definition.needs not in offered
+    split = _split(due, table, now, term, unoffered=unoffered)
     if not split.overdue and cursor.next > now + ahead:
         return None
-    if split.wanted and schedule.definition.needs not in offered:
+    if split.wanted and unoffered:
         return _not_offered(due, table, split, now, term)
     return _dispatched(due, table, split, now, term, ahead, piece)
 
@@ -110,14 +122,15 @@ class _Split:
     """The slots up to now, by the misfire rule: what is to run, and what was passed over.
 
     `cut`: a due slot runs if it is not before this. `runs` are those from the cursor on, oldest
-    first; `overdue` are the intentions that met no node in their window. `window` is how late a
-    slot may be and still be judged by a node.
+    first; `overdue` are the intentions that are the leader's to decide. `window` is how late a
+    slot may be and still be judged by a node; `recorded` are slots that have their record already.
     """
 
     cut: Instant
     runs: tuple[Instant, ...]
     overdue: tuple[Job, ...]
     window: Duration
+    recorded: frozenset[Instant]
 
     @property
     def kept(self) -> tuple[Job, ...]:
@@ -132,14 +145,18 @@ class _Split:
         return bool(self.runs or self.kept)
 
 
-def _split(due: Due, table: Timetable, now: Instant, window: Duration) -> _Split:
-    cursor = due.schedule.cursor
-    overdue = tuple(job for job in due.intentions if job.run_at < now - window)
+def _split(due: Due, table: Timetable, now: Instant, term: Term, *, unoffered: bool) -> _Split:
+    cursor, definition = due.schedule.cursor, due.schedule.definition
+    window = min(term.ttl, definition.misfire_grace)
+    # A node judges an intention within its window, but one that no live node offers has no node.
+    before = now + 1 if unoffered else now - window
+    overdue = tuple(job for job in due.intentions if job.run_at < before)
     floor = min([cursor.next, *(job.run_at for job in overdue)])
-    cut = _cut(table, due.schedule.definition, floor, now)
+    cut = _cut(table, definition, floor, now)
+    recorded = due.recorded(table)
     slots = _slots(table, max(cut, cursor.next), now)
-    runs = tuple(slot for slot in slots if slot not in due.taken)
-    return _Split(cut=cut, runs=runs, overdue=overdue, window=window)
+    runs = tuple(slot for slot in slots if slot not in recorded)
+    return _Split(cut=cut, runs=runs, overdue=overdue, window=window, recorded=recorded)
 
 
 def _cut(table: Timetable, definition: Definition, floor: Instant, now: Instant) -> Instant:
@@ -183,16 +200,19 @@ def _dispatched(
 ) -> Plan:
     schedule, cursor = due.schedule, due.schedule.cursor
     # Never one slot alone in the last piece: as the only one it would be judged as being on time.
-    runs = split.runs if len(split.runs) <= piece + 1 else split.runs[:piece]
-    catch_up = len(split.runs) > 1 or any(slot < now - split.window for slot in split.runs)
+    most = max(1, piece - len(split.overdue))
+    runs = split.runs if len(split.runs) <= most + 1 else split.runs[:most]
+    catch_up = len(split.runs) + len(split.kept) > 1 or any(
+        slot < now - split.window for slot in split.runs
+    )
     jobs = [_job(schedule, slot, now, term, waits=catch_up) for slot in runs]
     if len(runs) < len(split.runs):
         passed = runs[-1]
     else:
-        coming = _slots(table, max(cursor.next, now + 1), now + ahead)
-        intentions = [slot for slot, _ in zip(coming, range(piece), strict=False)]
-        jobs += [_job(schedule, slot, now, term) for slot in intentions if slot not in due.taken]
-        passed = max([now, *intentions[-1:]]) if len(intentions) == piece else now + ahead
+        room = max(0, most - len(runs))
+        coming = list(islice(_slots(table, max(cursor.next, now + 1), now + ahead), room))
+        jobs += [_job(schedule, slot, now, term) for slot in coming if slot not in split.recorded]
+        passed = now + ahead if len(coming) < room else max([now, *coming[-1:]])
     return Plan(
         schedule_id=schedule.id,
         seen=cursor.mod,
@@ -307,7 +327,7 @@ def _misfires(
         schedule.id,
         schedule.cursor.next,
         min(split.cut - 1, now),
-        besides=due.taken,
+        besides=split.recorded,
         reason="misfire",
         now=now,
         by=term.node,

@@ -38,6 +38,8 @@ from synccron.model.plan import Due, Plan
 from synccron.model.schedule import JsonText, Revision, Schedule, Tombstone
 from synccron.model.time import Duration, Instant
 
+INTENTIONS_A_CHANGE = 6
+
 R = TypeVar(
     "R",
     Schedule,
@@ -81,6 +83,20 @@ class Where:
 EVERYTHING = Where()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What the leader looks for at `now`: schedules that are not paused, nor tried again later.
+
+    Those whose cursor is at or before `until`; and those with an intention that is before
+    `overdue`, or is at or before now and needs what is not among `offered`.
+    """
+
+    now: Instant
+    until: Instant
+    overdue: Instant
+    offered: frozenset[str]
+
+
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
     """Some records, and the mark to read on from (None: that was all).
@@ -114,7 +130,8 @@ class Limits:
 class Store(Protocol):
     """A durable store of schedules, jobs and nodes; a context manager that closes it.
 
-    `changes_at_once` is how many one `apply` takes, `jobs_at_once` how many one plan may write.
+    `changes_at_once` is how many one `apply` takes (a change that touches intentions counts as one
+    more for each `INTENTIONS_A_CHANGE`), `jobs_at_once` how many one plan may write.
     """
 
     changes_at_once: ClassVar[int]
@@ -147,11 +164,8 @@ class Store(Protocol):
     ) -> Page[R]:
         """Read a page of any record. A Term is the current one (none: nobody leads)."""
 
-    def due(self, until: Instant, overdue: Instant, limit: int) -> Sequence[Due]:
-        """Schedules that are not paused and due by `until`, or have an intention before `overdue`.
-
-        The longest due first.
-        """
+    def due(self, look: Look, limit: int) -> Sequence[Due]:
+        """Schedules that the leader has to look at, the longest due first."""
 
     def waiting(
         self,

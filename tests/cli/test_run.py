@@ -252,3 +252,12 @@ def test_log_lines_are_text_unless_told_otherwise(program, tmp_path):
     answer = program("run", "--store", str(tmp_path / "x" / "y.db"), "--lease", "1ms")
     assert answer.status == 2
     assert answer.err.startswith("error: lease is 1ms")
+
+
+def test_an_ahead_that_a_fail_over_could_outlast_is_refused_in_one_line(program, tmp_path):
+    answer = program("run", "--store", str(tmp_path / "y.db"), "--lease", "10s")
+    assert answer.status == 2
+    assert answer.err.splitlines() == [
+        "error: ahead is 20s, expected 25s (twice the lease, and 5s) to 1m, or 0: at its instant"
+    ]
+    assert not (tmp_path / "y.db").exists()

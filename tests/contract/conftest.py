@@ -32,7 +32,7 @@ from synccron.model.schedule import Schedule
 from synccron.model.settle import settle
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
 from synccron.store import open_store
-from synccron.store.base import Limits, Store, Where
+from synccron.store.base import Limits, Look, Store, Where
 from synccron.store.etcd.client import Etcd as EtcdCalls
 from synccron.store.etcd.mirror import Horizon
 from synccron.store.etcd.store import EtcdStore
@@ -272,10 +272,20 @@ class World:
                 self.store.renew(session)
             time -= step
 
-    def plans(self, term: Term, ahead: Duration = 0) -> list[Plan]:
+    def look(self, until: Instant | None = None, *offered: str) -> Look:
+        """What the leader looks for now; of intentions, what is older than its lease."""
         now = self.clock.now()
-        due = self.store.due(now + ahead, now - term.ttl, 100)
-        made = [plan(each, now, term, frozenset({"run"}), ahead=ahead) for each in due]
+        return Look(
+            now=now,
+            until=now if until is None else until,
+            overdue=now - LEASE,
+            offered=frozenset(offered or ("run",)),
+        )
+
+    def plans(self, term: Term, ahead: Duration = 0, *offered: str) -> list[Plan]:
+        look = self.look(self.clock.now() + ahead, *offered)
+        due = self.store.due(look, 100)
+        made = [plan(each, look.now, term, look.offered, ahead=ahead) for each in due]
         return [each for each in made if each is not None]
 
     def dispatched(self, name: str = "job", **fields: Any) -> tuple[Session, Term, Job]:

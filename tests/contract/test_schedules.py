@@ -101,11 +101,11 @@ def test_a_paused_schedule_is_not_due_and_goes_on_when_it_is_resumed(world):
     world.register()
     assert world.store.apply([world.pausing()])
     now = world.clock.now()
-    assert not world.store.due(now + MINUTE, now, 10)
+    assert not world.store.due(world.look(now + MINUTE), 10)
     change = resume(world.due(), now)
     assert change is not None
     assert world.store.apply([change])
-    assert [each.schedule.id for each in world.store.due(now + MINUTE, now, 10)] == ["job"]
+    assert [each.schedule.id for each in world.store.due(world.look(now + MINUTE), 10)] == ["job"]
 
 
 def test_intentions_follow_what_their_schedule_needs_now(world):

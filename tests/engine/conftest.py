@@ -25,6 +25,7 @@ from synccron.store.base import Store, Where
 from tests.make import definition
 
 LEASE = 5 * SECOND
+AHEAD = 20 * SECOND
 
 
 @dataclass
@@ -79,7 +80,7 @@ class Bench:
             leads=True,
             acquired=lambda: self.tally.add("leader_changes"),
         )
-        self.dispatcher = Dispatcher(store, clock, self.elector, events, self.tally)
+        self.dispatcher = Dispatcher(store, clock, self.elector, events, self.tally, AHEAD)
         self.worker = Worker(
             store,
             clock,
@@ -97,7 +98,10 @@ class Bench:
         self.keeper = Keeper(store, clock, self.elector, retention=7 * DAY, retention_jobs=1000)
 
     def join(self) -> Session:
-        node = Node(
+        return self.store.join(self.record(), 15 * SECOND)
+
+    def record(self) -> Node:
+        return Node(
             id=self.name,
             session=f"session-of-{self.name}",
             host="here",
@@ -108,7 +112,6 @@ class Bench:
             concurrency=4,
             offers=self.offers,
         )
-        return self.store.join(node, 15 * SECOND)
 
     def events(self, name: str) -> list[Event]:
         return [event for event in self.told if event.event == name]
@@ -126,6 +129,11 @@ class Bench:
     def jobs(self) -> list[Job]:
         """All jobs, oldest first."""
         return list(reversed(self.store.read(Job).items))
+
+    def jobs_of(self, slot: Instant) -> list[Job]:
+        """The jobs of a slot, of whatever schedule."""
+        jobs = self.store.read(Job, limit=100_000).items
+        return [job for job in jobs if job.slot == slot]
 
     def advance_to(self, instant: Instant) -> None:
         """Let time pass as for nodes that live: their leases are renewed on the way."""

@@ -208,7 +208,13 @@ def test_a_node_leaves_no_thread_behind(client: Client, start: Callable[..., Wat
 
 @pytest.mark.parametrize(
     "options",
-    [{"concurrency": 0}, {"lease": "100ms"}, {"lease": "5s", "node_lease": "1s"}],
+    [
+        {"concurrency": 0},
+        {"lease": "100ms"},
+        {"lease": "5s", "node_lease": "1s"},
+        {"ahead": "14s"},
+        {"ahead": "61s"},
+    ],
 )
 def test_options_that_make_no_sense_are_refused(path: str, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):

@@ -1,19 +1,22 @@
 """The turns of a node, taken by hand: what is due becomes jobs, which run, end and are settled."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
 
 from synccron.clock import ManualClock
-from synccron.engine.dispatcher import AHEAD
+from synccron.engine.dispatcher import QUIET_FROM, ROWS
 from synccron.errors import StaleTerm
-from synccron.model.change import pause
+from synccron.model.change import pause, register
 from synccron.model.job import DeadLetter, Miss
-from synccron.model.plan import Due
+from synccron.model.lease import Term
+from synccron.model.plan import Due, Plan
 from synccron.model.schedule import Retry
 from synccron.model.time import MINUTE, SECOND
 from synccron.store.base import Where
+from tests.engine.conftest import AHEAD
+from tests.make import definition
 
 if TYPE_CHECKING:
     from tests.engine.conftest import Bench as Node
@@ -38,49 +41,138 @@ def test_a_slot_becomes_a_job_that_runs_and_is_settled(node: "Node") -> None:
     ]
 
 
-def test_the_leader_sleeps_until_the_next_slot(node: "Node", clock: ManualClock) -> None:
+def test_a_schedule_of_every_second_is_one_dispatch_in_half_of_what_is_written_ahead(
+    node: "Node",
+) -> None:
     node.register(cron="* * * * * *")
-    node.advance_to(node.schedule().cursor.next)
-    assert node.dispatcher.turn() == SECOND - AHEAD
-    clock.advance(300)
-    assert node.dispatcher.turn() == SECOND - AHEAD - 300
+    start, marks = node.clock.now(), set()
+    for _ in range(40):
+        for run in node.run_due():
+            run.end()
+        node.worker.settle_ended()
+        node.advance_to(node.clock.now() + QUIET_FROM)
+        node.dispatcher.turn()
+        marks.add(node.schedule().cursor.mod)
+        assert node.schedule().cursor.next > node.clock.now() + AHEAD // 2
+        node.advance_to(node.clock.now() + SECOND - QUIET_FROM)
+    assert len(marks) <= 1 + 40 * SECOND // (AHEAD // 2)
+    slots = {job.slot for job in node.jobs()}
+    assert slots >= {start + n * SECOND for n in range(1, 40)}
 
 
-def test_a_slot_is_written_just_before_its_instant_and_starts_at_it(node: "Node") -> None:
+def test_a_job_is_written_ahead_of_its_slot_and_starts_at_it(node: "Node") -> None:
     node.register()
     slot = node.schedule().cursor.next
-    node.advance_to(slot - AHEAD)
+    node.advance_to(slot - AHEAD // 2)
+    assert node.run_due() == []
+    node.advance_to(slot - AHEAD // 2 + QUIET_FROM)
     assert node.run_due() == []
     (job,) = node.jobs()
-    assert (job.state, job.run_at) == ("scheduled", slot)
+    assert (job.state, job.run_at, job.revision) == ("scheduled", slot, None)
     assert node.schedule().next_run_at == slot
-    assert 0 < node.worker.turn() <= AHEAD
+    assert node.schedule().cursor.next == slot + MINUTE
+    node.advance_to(slot - 300)
+    assert node.worker.turn() == 300
     node.advance_to(slot)
-    assert len(node.run_due()) == 1
+    node.worker.turn()
+    assert len(node.handlers.runs) == 1
+    assert node.jobs()[0].lateness == 0
 
 
-def test_what_nobody_offers_is_judged_at_its_instant_without_a_busy_wait(node: "Node") -> None:
+def test_what_can_wait_is_written_away_from_the_whole_seconds(node: "Node") -> None:
+    node.register()
+    slot = node.schedule().cursor.next
+    node.advance_to(slot - AHEAD // 2 + 100)
+    assert node.dispatcher.turn() == QUIET_FROM - 100
+    assert node.jobs() == []
+    node.advance_to(node.clock.now() + QUIET_FROM - 100)
+    assert node.dispatcher.turn() == SECOND
+    assert len(node.jobs()) == 1
+
+
+def test_a_schedule_that_comes_shortly_before_its_slot_does_not_wait(node: "Node") -> None:
+    node.advance_to(node.clock.now() + 980)
+    node.register(cron="* * * * * *")
+    node.dispatcher.turn()
+    assert len(node.jobs()) == AHEAD // SECOND
+
+
+def test_a_burst_is_written_in_pieces_with_rests_and_before_its_instant(
+    node: "Node", clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [definition(id=f"job-{number}") for number in range(1200)]
+    changes = [register(None, each, clock.now(), "me@here", "2026f") for each in made]
+    assert node.store.apply([each for each in changes if each is not None])
+    slot = node.schedule("job-0").cursor.next
+    written: list[int] = []
+    dispatch = node.store.dispatch
+
+    def slow(term: Term, plans: Sequence[Plan]) -> Sequence[bool]:
+        written.append(len(plans))
+        clock.advance(50)
+        return dispatch(term, plans)
+
+    monkeypatch.setattr(node.store, "dispatch", slow)
+    node.advance_to(slot - AHEAD // 2 + QUIET_FROM)
+    rests = []
+    while len(node.jobs_of(slot)) < 1200:
+        rests.append(node.dispatcher.turn())
+        node.advance_to(clock.now() + rests[-1])
+    assert max(written) <= ROWS
+    assert sum(rests) >= 50 * (len(written) - 1)
+    assert clock.now() < slot
+
+
+def test_a_strict_slot_that_nobody_offers_fails_from_its_instant_on(node: "Node") -> None:
     node.register(handler="bill")
     slot = node.schedule().cursor.next
-    node.advance_to(slot - AHEAD // 2)
-    assert node.dispatcher.turn() == AHEAD // 2
-    assert node.schedule().cursor.failures == 0
+    node.advance_to(slot - AHEAD // 4 + QUIET_FROM)
+    node.dispatcher.turn()
+    node.advance_to(slot - 1)
+    node.dispatcher.turn()
+    (job,) = node.jobs()
+    assert (job.intention, node.schedule().cursor.failures) == (True, 0)
     node.advance_to(slot)
     node.dispatcher.turn()
-    assert node.schedule().cursor.failures == 1
+    assert (node.schedule().cursor.failures, node.schedule().next_run_at) == (1, slot)
+    for wait in (1, 2, 4, 8):
+        node.advance_to(node.clock.now() + wait * SECOND)
+        node.dispatcher.turn()
+    (dead,) = node.store.read(DeadLetter).items
+    (miss,) = node.store.read(Miss, Where(schedule="job")).items
+    assert (dead.slot, miss.first, miss.reason) == (slot, slot, "dispatch_failed")
+    assert not [each for each in node.jobs() if each.slot == slot]
+
+
+def test_a_node_that_offers_in_time_starts_what_was_written_before_it_came(
+    node: "Node", make_node: "Callable[[str], Node]"
+) -> None:
+    node.register(handler="bill")
+    slot = node.schedule().cursor.next
+    node.advance_to(slot - AHEAD // 2 + QUIET_FROM)
+    node.dispatcher.turn()
+    other = make_node("n2")
+    other.offers = frozenset({"bill"})
+    other.store.report(other.session, other.record())
+    node.advance_to(slot)
+    other.store.renew(other.session)
+    node.dispatcher.turn()
+    assert node.schedule().cursor.failures == 0
+    other.worker.turn()
+    assert len(other.handlers.runs) == 1
 
 
 def test_a_pause_takes_back_what_was_written_ahead(node: "Node") -> None:
-    node.register()
-    slot = node.schedule().cursor.next
-    node.advance_to(slot - AHEAD)
+    node.register(cron="* * * * * *")
+    start = node.clock.now()
     node.dispatcher.turn()
     (read,) = node.store.read(Due, Where(ids=("job",))).items
-    change = pause(read, node.clock.now(), None, None)
+    change = pause(read, start, None, None)
     assert change is not None
     assert node.store.apply([change])
     assert node.jobs() == []
-    assert node.schedule().cursor.next == slot
+    assert node.schedule().cursor.next == start + SECOND
+    assert node.schedule().cursor.decided_until == start
 
 
 def test_a_node_that_does_not_lead_dispatches_nothing(

@@ -21,6 +21,7 @@ from synccron.model.lease import Term
 from synccron.model.plan import plan
 from synccron.model.time import to_datetime
 from synccron.store import open_store
+from synccron.store.base import Look
 from synccron.store.etcd.store import EtcdStore
 from tests.etcd import Members, needed
 from tests.faults.field import (
@@ -299,8 +300,9 @@ def test_a_deposed_leader_writes_nothing(etcd: Members, tmp_path: Path) -> None:
         old = take_lead(store, "n0")
         for turn in range(times(3, 100)):
             clock.advance(60_000)
-            due = store.due(clock.now(), 0, 10)
-            plans = [plan(each, clock.now(), old, frozenset({"run"})) for each in due]
+            now, offered = clock.now(), frozenset({"run"})
+            due = store.due(Look(now=now, until=now, overdue=0, offered=offered), 10)
+            plans = [plan(each, now, old, offered) for each in due]
             store.leases._beats.revoke(store.leases._leads[old.session].lease)
             new = take_lead(store, f"n{turn + 1}")
             with pytest.raises(StaleTerm):

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from synccron.clock import Clock
-from synccron.model.job import Candidate, Job, bare
+from synccron.model.job import Candidate, Job, Miss, bare
 from synccron.model.schedule import Definition, Revision
 from synccron.model.time import Instant
 from synccron.store.codec import decode
@@ -40,8 +40,8 @@ class Cluster:
         self.clock = clock
         self.horizon = horizon
         self.mirror: Mirror | None = None
-        # Slots from a cursor on that have a job, as long as the cursor has this mark.
-        self.taken: dict[str, tuple[int, frozenset[Instant]]] = {}
+        # Slots from a cursor on that have a job, and misses there, as long as it has this mark.
+        self.recorded: dict[str, tuple[int, frozenset[Instant], tuple[Miss, ...]]] = {}
         self._definitions: dict[tuple[str, int], Definition] = {}
 
     @property

@@ -12,9 +12,9 @@ from synccron.model.lease import Totals
 from synccron.model.plan import Due
 from synccron.model.schedule import Revision, Schedule, Tombstone
 from synccron.model.time import Instant
-from synccron.store.base import Where
+from synccron.store.base import Look, Where
 from synccron.store.codec import decode
-from synccron.store.etcd import jobs
+from synccron.store.etcd import jobs, misses
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import keys_between, pair_of, ranges
 from synccron.store.etcd.layout import (
@@ -49,11 +49,7 @@ def due(
         intentions = {
             each.id: tuple(entry.job for entry in view.intentions(each.id)) for each in found
         }
-    taken = _taken(cluster, found, intentions)
-    return [
-        Due(schedule=each, intentions=intentions[each.id], taken=taken.get(each.id, frozenset()))
-        for each in found
-    ], more
+    return _completed(cluster, found, intentions), more
 
 
 def _page(
@@ -77,19 +73,16 @@ def _page(
     return found, None
 
 
-def due_soon(cluster: Cluster, until: Instant, overdue: Instant, limit: int) -> list[Due]:
+def due_soon(cluster: Cluster, look: Look, limit: int) -> list[Due]:
     """Read what the leader has to decide, the longest due first."""
     with cluster.view() as view:
         found = [
             (schedule, tuple(entry.job for entry in view.intentions(name)))
-            for name in view.due_ids(until, overdue, limit)
+            for name in view.due_ids(look, limit)
             if (schedule := view.schedule(name)) is not None
         ]
-    taken = _taken(cluster, [each for each, _ in found], {each.id: jobs for each, jobs in found})
-    return [
-        Due(schedule=each, intentions=intended, taken=taken.get(each.id, frozenset()))
-        for each, intended in found
-    ]
+    intentions = {each.id: intended for each, intended in found}
+    return _completed(cluster, [each for each, _ in found], intentions)
 
 
 def tombstones(cluster: Cluster, where: Where) -> list[Tombstone]:
@@ -278,37 +271,57 @@ def totals(cluster: Cluster, overdue: Instant | None) -> Totals:
         )
 
 
-def _taken(
+def _completed(
     cluster: Cluster, schedules: Sequence[Schedule], intentions: dict[str, tuple[Job, ...]]
-) -> dict[str, frozenset[Instant]]:
-    """Find the slots from each cursor on that have a job already.
+) -> list[Due]:
+    """Complete schedules with what is recorded from their cursors on.
 
-    There are none where the last slot that was dispatched is before the cursor; the others, whose
+    That is nothing where the last slot that was dispatched is before the cursor; the others, whose
     cursor was taken back or that are new, are looked up.
     """
-    found: dict[str, frozenset[Instant]] = {}
-    unknown: list[Schedule] = []
-    for each in schedules:
-        cursor, known = each.cursor, cluster.taken.get(each.id)
-        if cursor.last_slot is not None and cursor.last_slot < cursor.next:
-            continue
-        if known is not None and known[0] == cursor.mod:
-            found[each.id] = known[1]
-        else:
-            unknown.append(each)
+    unknown = [
+        each
+        for each in schedules
+        if (each.cursor.last_slot is None or each.cursor.last_slot >= each.cursor.next)
+        and cluster.recorded.get(each.id, (None,))[0] != each.cursor.mod
+    ]
     layout = cluster.layout
-    wanted = [
+    jobs_from = [
         (layout.kept("job", each.id, ""), layout.kept("job", each.id, _before(each)))
         for each in unknown
     ]
-    for each, keys in zip(unknown, keys_between(cluster.etcd, wanted), strict=True):
+    newest = misses.newest(cluster, [each.id for each in unknown])
+    for each, keys in zip(unknown, keys_between(cluster.etcd, jobs_from), strict=True):
         ahead = {job.id for job in intentions[each.id]}
-        ids = (last_part(key) for key in keys)
-        places = [place_of(job_id) for job_id in ids if job_id not in ahead]
-        slots = {place[1] for place in places if place is not None and place[0] == each.id}
-        found[each.id] = frozenset(slots)
-        cluster.taken[each.id] = each.cursor.mod, found[each.id]
-    return found
+        places = [place_of(job_id) for job_id in map(last_part, keys) if job_id not in ahead]
+        slots = frozenset(place[1] for place in places if place is not None and place[0] == each.id)
+        cluster.recorded[each.id] = (
+            each.cursor.mod,
+            slots,
+            _missed(cluster, each, newest[each.id]),
+        )
+    return [_due(cluster, each, intentions[each.id]) for each in schedules]
+
+
+def _due(cluster: Cluster, schedule: Schedule, intentions: tuple[Job, ...]) -> Due:
+    mark, taken, missed = cluster.recorded.get(schedule.id, (None, frozenset(), ()))
+    if mark != schedule.cursor.mod:
+        return Due(schedule=schedule, intentions=intentions)
+    return Due(schedule=schedule, intentions=intentions, taken=taken, missed=missed)
+
+
+def _missed(cluster: Cluster, schedule: Schedule, newest_one: Pair | None) -> tuple[Miss, ...]:
+    """Read the misses that reach to a cursor or past it; mostly the newest ends before."""
+    first = schedule.cursor.next
+    if newest_one is None or decode(Miss, newest_one.value.decode()).last < first:
+        return ()
+    found: list[Miss] = []
+    for pair in cluster.below(cluster.layout.kept("miss", schedule.id, "")):
+        miss = decode(Miss, pair.value.decode())
+        if miss.last < first:
+            break
+        found.append(miss)
+    return tuple(found)
 
 
 def _before(schedule: Schedule) -> str:

@@ -33,7 +33,7 @@ from synccron.model.lease import Counter, Node, Session, Term, Totals
 from synccron.model.plan import Due, Plan
 from synccron.model.schedule import JsonText, Revision, Schedule, Tombstone
 from synccron.model.time import Duration, Instant
-from synccron.store.base import EVERYTHING, Limits, Page, R, Where
+from synccron.store.base import EVERYTHING, Limits, Look, Page, R, Where
 from synccron.store.codec import encode
 from synccron.store.etcd import jobs, nodes, notices, prune, reading, schedules
 from synccron.store.etcd.address import address, login
@@ -125,9 +125,9 @@ class EtcdStore:
         items, more = _READS[kind](self, where, after, limit)
         return Page(tuple(items), more)
 
-    def due(self, until: Instant, overdue: Instant, limit: int) -> Sequence[Due]:
+    def due(self, look: Look, limit: int) -> Sequence[Due]:
         """Read the schedules that the leader has to look at."""
-        return reading.due_soon(self.cluster, until, overdue, limit)
+        return reading.due_soon(self.cluster, look, limit)
 
     def waiting(
         self,

@@ -15,6 +15,7 @@ from synccron.model.job import ACTIVE, Job
 from synccron.model.lease import Node
 from synccron.model.schedule import Cursor, Schedule
 from synccron.model.time import Instant
+from synccron.store.base import Look
 from synccron.store.codec import decode
 from synccron.store.etcd.layout import (
     Layout,
@@ -217,24 +218,34 @@ class View:
         found = [] if line is None else [each for each in line.waiting.values() if each.intention]
         return sorted(found, key=lambda each: each.run_at)
 
-    def due_ids(self, until: Instant, overdue: Instant, limit: int) -> list[str]:
+    def due_ids(self, look: Look, limit: int) -> list[str]:
         """Give the schedules that the leader has to look at, the longest due first."""
         found: dict[str, Instant] = {}
         for at, schedule_id in self._due_order:
-            if at > until or len(found) >= limit:
+            if at > look.until or len(found) >= limit:
                 break
-            found[schedule_id] = at
+            if not self._tried_later(schedule_id, look.now):
+                found[schedule_id] = at
         late: dict[str, Instant] = {}
         for at, _, key in self._order:
-            if at >= overdue or len(late) >= limit:
+            if at > look.now or len(late) >= limit:
                 break
             entry = self._waiting[key]
             schedule_id = entry.document["schedule_id"]
-            if entry.intention and schedule_id in self._standing:
+            if (
+                entry.intention
+                and (at < look.overdue or entry.document["needs"] not in look.offered)
+                and schedule_id in self._standing
+                and not self._tried_later(schedule_id, look.now)
+            ):
                 late.setdefault(schedule_id, at)
         for schedule_id, at in late.items():
             found[schedule_id] = min(at, found.get(schedule_id, at))
         return [each for _, each in sorted((at, name) for name, at in found.items())][:limit]
+
+    def _tried_later(self, schedule_id: str, now: Instant) -> bool:
+        cursor = self._cursors.get(schedule_id)
+        return cursor is not None and cursor.retry_at is not None and cursor.retry_at > now
 
     def waiting(self, until: Instant) -> Iterator[Entry]:
         """Give the jobs that may start by an instant, earliest first.

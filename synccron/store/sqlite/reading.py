@@ -14,7 +14,7 @@ from synccron.model.lease import Node, Totals
 from synccron.model.plan import Due
 from synccron.model.schedule import Revision, Schedule, Tombstone
 from synccron.model.time import Instant, slot_name
-from synccron.store.base import Where
+from synccron.store.base import Look, Where
 from synccron.store.sqlite.listing import LABELLED, glob
 from synccron.store.sqlite.notices import notice_of
 from synccron.store.sqlite.rows import (
@@ -172,7 +172,7 @@ def read_page(
 
 
 def due_of(db: sqlite3.Connection, schedule: Schedule) -> Due:
-    """Complete a schedule with its intentions, and the slots from its cursor on that have a job."""
+    """Complete a schedule with its intentions, and what is recorded from its cursor on."""
     intentions = db.execute(
         f"SELECT {JOB_COLUMNS} FROM jobs AS j"
         " WHERE schedule_id = ? AND phase = 'intended' AND phase <> 'settled' ORDER BY run_at",
@@ -183,33 +183,47 @@ def due_of(db: sqlite3.Connection, schedule: Schedule) -> Due:
         "SELECT slot FROM jobs WHERE id >= ? AND id < ? AND schedule_id = ? AND kind = 'slot'",
         (f"{schedule.id}:{slot_name(schedule.cursor.next)}", f"{schedule.id};", schedule.id),
     )
+    missed = db.execute(
+        f"SELECT {', '.join(MISS_FIELDS)} FROM misses WHERE schedule_id = ? AND last >= ?",
+        (schedule.id, schedule.cursor.next),
+    )
     return Due(
         schedule=schedule,
         intentions=tuple(map(job_of, intentions)),
         taken=frozenset(slot for (slot,) in taken),
+        missed=tuple(map(miss_of, missed)),
     )
 
 
-def due(db: sqlite3.Connection, until: Instant, overdue: Instant, limit: int) -> list[Due]:
+def due(db: sqlite3.Connection, look: Look, limit: int) -> list[Due]:
     """Read what the leader has to decide, the longest due first."""
     rows = db.execute(
         f"""
         {SCHEDULE_SELECT} JOIN (
           SELECT id, min(at) AS at FROM (
             SELECT * FROM (
-              SELECT id, due_at AS at FROM schedules WHERE due_at <= ?1 AND due_at IS NOT NULL
-              ORDER BY due_at LIMIT ?3
+              SELECT id, due_at AS at FROM schedules
+              WHERE due_at <= :until AND due_at IS NOT NULL AND coalesce(retry_at, 0) <= :now
+              ORDER BY due_at LIMIT :limit
             )
             UNION ALL
             SELECT * FROM (
               SELECT schedule_id, min(run_at) FROM jobs
-              WHERE phase = 'intended' AND run_at < ?2 AND phase <> 'settled'
-              GROUP BY schedule_id ORDER BY min(run_at) LIMIT ?3
+              JOIN schedules AS w ON w.id = schedule_id AND coalesce(w.retry_at, 0) <= :now
+              WHERE phase = 'intended' AND run_at <= :now AND phase <> 'settled'
+              AND (run_at < :overdue OR jobs.needs NOT IN (SELECT value FROM json_each(:offered)))
+              GROUP BY schedule_id ORDER BY min(run_at) LIMIT :limit
             )
           ) GROUP BY id
-        ) AS d ON d.id = s.id ORDER BY d.at, s.id LIMIT ?3
+        ) AS d ON d.id = s.id ORDER BY d.at, s.id LIMIT :limit
         """,
-        (until, overdue, limit),
+        {
+            "until": look.until,
+            "now": look.now,
+            "overdue": look.overdue,
+            "offered": json.dumps(sorted(look.offered)),
+            "limit": limit,
+        },
     ).fetchall()
     return [due_of(db, schedule_of(row)) for row in rows]
 

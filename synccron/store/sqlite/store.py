@@ -25,7 +25,7 @@ from synccron.model.lease import Counter, Node, Session, Term, Totals
 from synccron.model.plan import Due, Plan
 from synccron.model.schedule import JsonText
 from synccron.model.time import Duration, Instant
-from synccron.store.base import EVERYTHING, Limits, Page, R, Where
+from synccron.store.base import EVERYTHING, Limits, Look, Page, R, Where
 from synccron.store.sqlite import jobs, nodes, notices, prune, reading, schedules
 from synccron.store.sqlite.connection import Readers, check, failed, version
 from synccron.store.sqlite.create import create as create_database
@@ -138,10 +138,10 @@ class SqliteStore:
                 items = [nodes.node_of(text, self.sessions, self._clock) for text in items]
             return _page(items, more)
 
-    def due(self, until: Instant, overdue: Instant, limit: int) -> Sequence[Due]:
+    def due(self, look: Look, limit: int) -> Sequence[Due]:
         """Read the schedules that the leader has to look at."""
         with self.readers.view() as db:
-            return reading.due(db, until, overdue, limit)
+            return reading.due(db, look, limit)
 
     def waiting(
         self,
