@@ -38,6 +38,7 @@ complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_su
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l no-work -d 'Never run jobs.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l pass-env -r -d 'Jobs get these variables of the node\'s.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l apply -r -F -d 'Register it at the start and on SIGHUP.'
+complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l http -r -d 'Serve /healthz, /readyz and /metrics here: :9180.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l log -r -d 'The form of a log line.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l retention -r -d 'How long ended jobs are kept.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l retention-jobs -r -d 'How many ended jobs of a schedule are kept.'

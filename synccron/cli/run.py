@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synccron.cli.call import Call, command, duration
+from synccron.cli.http import serving
+from synccron.cli.paper import say
 from synccron.cli.signals import Signals
 from synccron.cli.systemd import ServiceManager, Watchdog
 from synccron.clock import SystemClock
@@ -24,6 +26,8 @@ from synccron.events import Event, Events, json_line, text_line
 from synccron.store import is_cluster
 
 if TYPE_CHECKING:
+    from synccron.engine.figures import Figures
+    from synccron.engine.metrics import Metrics
     from synccron.engine.node import Node
     from synccron.events import Listener
 
@@ -67,6 +71,10 @@ def run(
         list[str] | None,
         typer.Option(metavar="FILE", help="Register it at the start and on SIGHUP."),
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(metavar="ADDR", help="Serve /healthz, /readyz and /metrics here: :9180."),
+    ] = None,
     log: Annotated[str, typer.Option(metavar="text|json", help="The form of a log line.")] = "text",
     retention: Annotated[
         str, typer.Option(metavar="TIME", help="How long ended jobs are kept.")
@@ -86,12 +94,15 @@ def run(
     gc.set_threshold(*_USUAL_GC)
     from synccron.engine.node import Node
 
+    metrics = None if http is None else _metrics(lambda: node.figures())  # noqa: PLW0108
     signals = Signals(early=lambda: node.hurry())  # noqa: PLW0108 - there is no node yet
 
     def listener(event: Event) -> None:
         if event.event == "node_joined":  # before any job starts: from now on it drains
             signals.ready()
         log_event(event)
+        if metrics is not None:
+            metrics.hear(event)
 
     node = Node(
         call.place,
@@ -109,11 +120,25 @@ def run(
         retention_jobs=retention_jobs,
         history_bytes=None if history_bytes is None else _size(call.place, history_bytes),
         on_event=listener,
+        measure=None if metrics is None else metrics.measure,
     )
     files = apply or []
-    register_files(call, files, listener)
-    with signals:
-        _serve(call, node, files, signals, listener, ServiceManager())
+    with serving(http, node.health, None if metrics is None else metrics.page):
+        register_files(call, files, listener)
+        with signals:
+            _serve(call, node, files, signals, listener, ServiceManager())
+
+
+def _metrics(figures: "Callable[[], Figures]") -> "Metrics | None":
+    """Measure, where the package for that is installed."""
+    try:
+        from synccron.engine.metrics import Metrics
+    except ModuleNotFoundError as error:
+        if error.name != "prometheus_client":
+            raise
+        say("warning: /metrics needs a package: pip install 'synccron[metrics]'")
+        return None
+    return Metrics(figures)
 
 
 def _span(text: str, option: str) -> timedelta:

@@ -17,6 +17,8 @@ from synccron import __version__
 from synccron.clock import Bell, Clock, SystemClock
 from synccron.engine.dispatcher import Dispatcher
 from synccron.engine.elector import Elector
+from synccron.engine.figures import Figures, figures
+from synccron.engine.glance import Glance
 from synccron.engine.health import STILL, Health
 from synccron.engine.loop import LONGEST_PAUSE, Loop, StoreState
 from synccron.engine.reaper import Keeper, Reaper
@@ -59,7 +61,8 @@ class Node:
     """One node on a store: `start`, then `stop`; it can be started once.
 
     `on_event` gets every `Event`; what it raises is swallowed. Durations are timedeltas, texts such
-    as `5s`, or seconds. Raises InvalidInput for options that make no sense, StoreError where the
+    as `5s`, or seconds. With `measure`, which is called with the store once it is open, the node
+    keeps `figures` too. Raises InvalidInput for options that make no sense, StoreError where the
     store can't be used.
     """
 
@@ -81,6 +84,7 @@ class Node:
         retention_jobs: int = 1000,
         history_bytes: int | None = None,
         on_event: Callable[[Event], object] | None = None,
+        measure: Callable[[Store], object] | None = None,
         clock: Clock | None = None,
         luck: Callable[[], float] | None = None,
     ) -> None:
@@ -101,6 +105,7 @@ class Node:
         self._luck = luck or SystemRandom().random
         self._check()
         self._tally = Tally()
+        self._measure = measure
         listeners = [on_event] if on_event else []
         self._events = Events(self._clock.now, self._count, *listeners)
         self._bell = Bell(self._clock)
@@ -123,6 +128,8 @@ class Node:
             handlers.close()
             raise
         try:
+            if self._measure is not None:
+                self._measure(self._store)
             self._handlers = handlers
             self._build(self._store, handlers)
             self._session = self._join(self._registrar.record(secrets.token_hex(16)))
@@ -197,6 +204,23 @@ class Node:
             epoch=None if term is None else term.epoch,
             running=self._worker.running if started else 0,
             stopping=self._stopping,
+        )
+
+    def figures(self) -> Figures:
+        """Tell the node's numbers and, as it last read them, those of the store.
+
+        None of it before it has started.
+        """
+        if not self._loops:
+            return {}
+        return figures(
+            self.health(),
+            self._tally.counts(),
+            {loop.name: loop.still for loop in self._loops},
+            self._glance,
+            skew=self._skew.off,
+            concurrency=self._concurrency,
+            now=self._clock.now(),
         )
 
     def _check(self) -> None:
@@ -294,6 +318,9 @@ class Node:
             ("keeper", keeper.turn, Bell(clock), 0),
             ("sweeper", sweeper.turn, Bell(clock), 0),
         ]
+        self._glance = Glance(store, clock)
+        if self._measure is not None:
+            turns.append(("glance", self._glance.turn, Bell(clock), 0))
         self._state = StoreState(events, clock)
         # The lease must be kept as soon as that can be done again.
         pauses = {"heart": min(self._lease // 4, SECOND)}

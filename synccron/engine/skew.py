@@ -11,7 +11,10 @@ from synccron.store.base import Store
 
 
 class Skew:
-    """Compares, and says once when it stops or begins to agree. `fit` is what it found last."""
+    """Compares, and says once when it stops or begins to agree.
+
+    `fit` is what it found last, and `off` (ms) how far it is ahead of the others.
+    """
 
     def __init__(
         self,
@@ -30,10 +33,11 @@ class Skew:
         self._most = most
         self._changed = changed
         self.fit = True
+        self.off: Duration = 0
 
     def turn(self) -> Duration:
         """Look; ms until the next look."""
-        off = off_median(self._store.read(Record, limit=1000).items, self._node)
+        off = self.off = off_median(self._store.read(Record, limit=1000).items, self._node)
         fit = abs(off) <= self._most
         if fit != self.fit:
             self.fit = fit

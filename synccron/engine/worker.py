@@ -202,6 +202,8 @@ class Worker:
                 job_id=job.id,
                 state=job.state,
                 attempt=len(job.attempts),
+                outcome=job.attempts[-1].outcome,
+                duration_ms=_took(job),
                 error=job.error,
             )
         return 0
@@ -284,6 +286,7 @@ class Worker:
             schedule_id=job.schedule_id,
             attempt=len(job.attempts),
             fence=claim.fence,
+            lateness_ms=job.lateness if len(job.attempts) == 1 and job.kind == "slot" else None,
         )
         run = self._handlers.start(
             self._invocation(claim), lambda outcome: self._end(attempt, outcome)
@@ -340,3 +343,11 @@ class Worker:
             attempt.stopped, run = why, attempt.run
         if run is not None:
             run.stop(why)
+
+
+def _took(job: Job) -> Duration | None:
+    """Tell how long the newest attempt took, by the wall clock."""
+    newest = job.attempts[-1]
+    if newest.finished_at is None:
+        return None
+    return max(0, newest.finished_at - newest.started_at)

@@ -9,7 +9,7 @@ from synccron import __version__
         (["lz"], "there is no command 'lz'", "did you mean 'ls'?"),
         (["ls", "--jsn"], "no such option: --jsn", "did you mean --json?"),
         (["--store", "x", "ls"], "no such option: --store", "options stand after the command"),
-        (["run", "--http", ":80"], "no such option: --http", "'synccron run --help'"),
+        (["run", "--http", "here"], "--http: 'here' is no address", "write :9180"),
         (["why", "x"], "there is no command 'why'", "'synccron --help'"),
         (["show"], "missing argument 'ID'", "'synccron show --help'"),
         (["show", "a", "b"], "got unexpected extra argument", "'synccron show --help'"),
