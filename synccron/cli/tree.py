@@ -45,6 +45,7 @@ COMMANDS = {
     "schema": "checks",
     "nodes": "nodes",
     "status": "nodes",
+    "doctor": "doctor",
     "install-service": "install",
     "completion": "checks",
 }

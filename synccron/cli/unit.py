@@ -236,6 +236,14 @@ def value_of(unit: str, key: str) -> str | None:
     return found[-1].strip() if found else None
 
 
+def program_of(unit: str) -> str:
+    """Find the program that a unit's text starts. Raises ValueError where it starts none."""
+    words = shlex.split(value_of(unit, "ExecStart") or "")
+    if not words:
+        raise ValueError("it starts no program")
+    return words[0]
+
+
 def options_of(unit: str) -> list[str]:
     """Find the options of `synccron run` in a unit's text. Raises ValueError where it runs none."""
     words = shlex.split(value_of(unit, "ExecStart") or "")

@@ -11,6 +11,7 @@ from synccron.model.time import Duration
 from synccron.store.logs import logs_folder
 
 if TYPE_CHECKING:
+    from synccron.model.doctor import Condition
     from synccron.store.base import Store
     from synccron.store.listing import Listing
 
@@ -51,6 +52,17 @@ def open_listing(url: str, *, clock: Clock, timeout: Duration = 5000) -> "Listin
     from synccron.store.sqlite.listing import SqliteListing
 
     return SqliteListing(path, clock, timeout, synchronous)
+
+
+def examine(url: str, *, clock: Clock, timeout: Duration = 5000) -> "Condition":
+    """Find out how a store is. Slow; raises like `open_store`."""
+    if is_cluster(url):
+        from synccron.store.etcd import condition as cluster
+
+        return cluster.examine(url, clock, timeout)
+    from synccron.store.sqlite import condition
+
+    return condition.examine(_sqlite(url)[0], clock, timeout)
 
 
 def is_cluster(url: str) -> bool:

@@ -195,6 +195,31 @@ class Etcd:
             done.set()
             stream.cancel()
 
+    # What only a look at the cluster itself asks.
+
+    def status(self, at: int) -> Any:
+        """Ask one member, by its place in the address, how it is. Raises StoreError."""
+        try:
+            link = _Link(self._package, self._address, at, None)
+            try:
+                return link.client.maintenancestub.Status(
+                    self.messages.StatusRequest(), timeout=_PROBE * 10
+                )
+            finally:
+                link.close()
+        except self._grpc.RpcError as error:
+            raise StoreError(_plain(self._meant(error))) from error
+
+    def alarms(self) -> tuple[str, ...]:
+        """Name the alarms that are raised."""
+        request = self.messages.AlarmRequest()  # its first action is to list
+        answer = self._call(lambda client: client.maintenancestub.Alarm, request)
+        kinds = self.messages.AlarmMember.DESCRIPTOR.fields_by_name["alarm"].enum_type
+        return tuple(
+            f"{kinds.values_by_number[each.alarm].name} at member {each.memberID:x}"
+            for each in answer.alarms
+        )
+
     # How a call finds a member.
 
     def _call(
