@@ -9,7 +9,7 @@ TOOLS := $(CURDIR)/$(ETCD)/usr/bin:$(CURDIR)/$(SYSTEMD)/tool
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check format completions deploy bench lock clean
+.PHONY: help demo test faults check format completions man deploy bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ format: $(STAMP)  ## format the code
 
 completions: $(STAMP)  ## write completions/ anew
 	$(BIN)/python -m synccron.cli.completion completions
+
+man: $(STAMP)  ## write man/synccron.1 anew
+	$(BIN)/python -m synccron.cli.man man
 
 deploy: $(STAMP)  ## write the units in deploy/ anew
 	$(BIN)/python -m synccron.cli.unit deploy

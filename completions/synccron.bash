@@ -18,7 +18,7 @@ _synccron() {
     case "$command" in
         "")
             options="--version --help"
-            others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate diff export example schema nodes status install-service completion"
+            others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate diff export example schema nodes status doctor install-service completion"
             ;;
         "run")
             options="--id --concurrency --lease --ahead --node-lease --drain --max-skew --no-lead --no-work --pass-env --apply --http --log --retention --retention-jobs --history-bytes --store --store-timeout --no-color --debug --help"
@@ -113,6 +113,9 @@ _synccron() {
             ;;
         "status")
             options="--watch --store --store-timeout --json --no-color --debug --help"
+            ;;
+        "doctor")
+            options="--store --store-timeout --json --no-color --debug --help"
             ;;
         "install-service")
             options="--store --instance --user --etcd-user --etcd-password-file --dry-run --root --json --no-color --debug --help"

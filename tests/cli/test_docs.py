@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from synccron.cli import man
 from synccron.cli.completion import SHELLS, entries, script
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +51,27 @@ def test_the_committed_completions_are_current(shell):
 def test_make_completions_writes_one_for_each_shell(tmp_path):
     subprocess.run([sys.executable, "-m", "synccron.cli.completion", str(tmp_path)], check=True)
     assert {one.name for one in tmp_path.iterdir()} == set(SHELLS.values())
+
+
+def test_the_committed_man_page_is_current():
+    committed = (ROOT / "man" / man.NAME).read_text(encoding="utf-8")
+    assert committed == man.page(), "run `make man`"
+
+
+def test_the_man_page_tells_of_every_command_and_option():
+    page = man.page().replace("\\-", "-")
+    for one in entries():
+        if one.path and not one.nested:
+            assert f".SS {' '.join(one.path)} " in page
+            own = {name for names in one.options for name in names}
+            assert all(f"\\fB{name}\\fR" in page for name in own - {"--help", "-h"})
+
+
+def test_roff_takes_nothing_that_people_wrote_for_its_own():
+    lines = man.page().splitlines()
+    requests = {line.split(" ")[0] for line in lines if line.startswith((".", "'"))}
+    assert requests <= {'.\\"', ".TH", ".SH", ".SS", ".TP", ".B"}
+    assert man.page().isascii()
 
 
 def complete(line: str, folder: Path) -> list[str]:
