@@ -6,6 +6,7 @@ import typer
 
 from synccron.cli.call import Call, command
 from synccron.cli.paper import say
+from synccron.cli.progress import progress
 from synccron.errors import InvalidInput
 
 app = typer.Typer()
@@ -21,12 +22,13 @@ def validate(
     """Check files as register would. Warns of what is legal but unwise, too."""
     from synccron.cli.files import read_files, warnings
 
-    found = read_files(files)
-    unwise = list(warnings(found))
+    with progress(call) as told, read_files(files, progress=told("checking")) as found:
+        unwise = list(warnings(found))
+        names = [one.id for one in found] if call.json else []
     for one in unwise:
         say(f"warning: {one}")
     call.answer(
-        {"schedules": [one.id for one in found], "warnings": unwise},
+        {"schedules": names, "warnings": unwise},
         lambda: [f"ok: {len(found)} schedule{'' if len(found) == 1 else 's'}"],
     )
 

@@ -1,5 +1,8 @@
 """Schedule files: YAML in, definitions out, and all errors with file, line and column.
 
+A file is read as a stream (`stream.py`), one schedule at a time, and what was checked is spooled
+(`spool.py`): a million schedules take no more memory than one.
+
 YAML's implicit types, anchors, aliases, tags and several documents are left out: a scalar is text,
 and the field that it is for says how it is read. Only below `input` do plain scalars have JSON's
 types, as there is nobody else to say.
@@ -7,14 +10,19 @@ types, as there is nobody else to say.
 
 import json
 import re
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
 
+from synccron.cli.spool import Spool
+from synccron.cli.stream import LARGEST, Broken, Stream, broken_at
 from synccron.errors import InvalidInput
 from synccron.model.cron import timetable
 from synccron.model.definition import FIELDS, Problem, define, unknown
@@ -22,9 +30,7 @@ from synccron.model.definition import Path as Place
 from synccron.model.schedule import Definition
 from synccron.model.time import format_duration
 
-LARGEST = 10 * 1024 * 1024  # bytes of one file
-DEEPEST = 80  # levels of one file
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MOST = 1000  # errors that are told
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _JSON_WORDS = {"null": None, "~": None, "": None, "true": True, "false": False}
 _NULLS = frozenset({"null", "~", ""})
@@ -55,56 +61,64 @@ class Finding:
         }
 
 
-class _Broken(Exception):
-    """A file that cannot be read any further."""
-
-    def __init__(self, line: int, column: int, message: str) -> None:
-        super().__init__(message)
-        self.line, self.column, self.message = line, column, message
-
-
 def read_files(
-    paths: Sequence[str], stdin: IO[bytes] | None = None, *, owners: set[str] | None = None
-) -> list[Definition]:
+    paths: Sequence[str],
+    stdin: IO[bytes] | None = None,
+    progress: Callable[[int], object] = lambda _: None,
+    *,
+    owners: set[str] | None = None,
+) -> Spool:
     """Read files, folders of *.yaml and *.yml, and `-` (standard input).
 
-    `owners` is told whom the files belong to, also those without a schedule. Raises InvalidInput
-    whose `details` are all errors of all files.
+    `progress` is told how many schedules have been checked, `owners` whom the files belong to, also
+    those without a schedule. Raises InvalidInput whose `details` are all errors of all files (the
+    first thousand, where there are more).
     """
+    spool = Spool()
     findings: list[Finding] = []
-    found: list[tuple[Definition, Finding]] = []
-    whose: set[str] = set() if owners is None else owners
-    for name, content in _contents(paths, stdin or sys.stdin.buffer, findings):
-        found += _read(name, content, findings, whose)
-    seen: dict[str, Finding] = {}
-    for definition, place in found:
-        first = seen.setdefault(definition.id, place)
-        if first is not place:
-            message = f"the schedule {definition.id!r} stands at {first.file}:{first.line} already"
-            findings.append(Finding(place.file, place.line, place.column, message))
+    whose = set() if owners is None else owners
+    names: list[str] = []
+    try:
+        for name, source in _sources(paths, stdin or sys.stdin.buffer, findings):
+            names.append(name)
+            _File(names, findings, spool, whose, progress).read(source)
+            if len(findings) > _MOST:
+                break
+    except BaseException:
+        spool.close()
+        raise
     if findings:
-        findings.sort()
-        raise InvalidInput(
-            "\n".join(map(str, findings)), details=[each.to_json() for each in findings]
-        )
-    return [definition for definition, _ in found]
+        spool.close()
+        raise _refused(findings)
+    return spool
 
 
-def read_owned(paths: Sequence[str]) -> tuple[list[Definition], frozenset[str]]:
+def read_owned(
+    paths: Sequence[str], progress: Callable[[int], object] = lambda _: None
+) -> tuple[Spool, frozenset[str]]:
     """Read files whose owners' other schedules are to go, and who the owners are.
 
     Raises InvalidInput: something in them has no owner.
     """
     owners: set[str] = set()
-    definitions = read_files(paths, owners=owners)
-    unowned = [each.id for each in definitions if each.owner is None]
-    if unowned or not owners:
-        what = f"the schedule {unowned[0]!r} has none" if unowned else "the file has none"
+    spool = read_files(paths, progress=progress, owners=owners)
+    unowned = next((each.id for each in spool if each.owner is None), None)
+    if unowned is not None or not owners:
+        spool.close()
+        what = f"the schedule {unowned!r} has none" if unowned else "the file has none"
         raise InvalidInput(
             f"--prune needs an owner, and {what}",
             hint="write 'owner: NAME' at the top of the file: only NAME's schedules are removed",
         )
-    return definitions, frozenset(owners)
+    return spool, frozenset(owners)
+
+
+def _refused(findings: list[Finding]) -> InvalidInput:
+    findings.sort()
+    shown = findings[:_MOST]
+    if len(findings) > _MOST:
+        shown.append(Finding(shown[-1].file, 0, 0, f"and more: the first {_MOST} errors are shown"))
+    return InvalidInput("\n".join(map(str, shown)), details=[each.to_json() for each in shown])
 
 
 def warnings(definitions: Iterable[Definition]) -> Iterator[str]:
@@ -122,12 +136,14 @@ def warnings(definitions: Iterable[Definition]) -> Iterator[str]:
             )
 
 
-def _contents(
+def _sources(
     paths: Sequence[str], stdin: IO[bytes], findings: list[Finding]
-) -> Iterator[tuple[str, bytes]]:
+) -> Iterator[tuple[str, IO[bytes]]]:
+    """Open each file in turn, so that it can be read more than once."""
     for path in paths:
         if path == "-":
-            yield "<stdin>", stdin.read(LARGEST + 1)
+            with _seekable(stdin) as source:
+                yield "<stdin>", source
             continue
         folder = Path(path)
         try:
@@ -137,156 +153,195 @@ def _contents(
                 if not names:
                     findings.append(Finding(path, 0, 0, "the folder has no *.yaml file"))
             for name in names:
-                with name.open("rb") as opened:
-                    yield str(name), opened.read(LARGEST + 1)
+                with name.open("rb") as opened, _seekable(opened) as source:
+                    yield str(name), source
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             findings.append(Finding(path, 0, 0, f"cannot be read: {reason}"))
 
 
-def _read(
-    name: str, content: bytes, findings: list[Finding], owners: set[str]
-) -> list[tuple[Definition, Finding]]:
-    file = _File(name, findings)
-    try:
-        found = file.definitions(_compose(content))
-    except _Broken as broken:
-        findings.append(Finding(name, broken.line, broken.column, broken.message))
-        return []
-    owners |= file.owners | {made.owner for made, _ in found if made.owner is not None}
-    return found
+@contextmanager
+def _seekable(source: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Give a source that can be read again: a pipe is kept in a temporary file."""
+    if source.seekable():
+        yield source
+        return
+    with tempfile.TemporaryFile() as kept:
+        shutil.copyfileobj(_Bounded(source), kept)
+        yield kept
 
 
-def _compose(content: bytes) -> yaml.Node:
-    """Parse one document, and refuse what the rest of this file does not expect."""
-    if len(content) > LARGEST:
-        raise _Broken(0, 0, f"larger than {LARGEST} bytes")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise _Broken(line, 1, "no UTF-8 text") from error
-    try:
-        _check_events(text)
-        root = yaml.compose(text, Loader=_LOADER)
-    except yaml.MarkedYAMLError as error:
-        raise _explained(error, text) from error
-    except yaml.YAMLError as error:
-        raise _Broken(0, 0, f"no YAML: {_one_line(str(error))}") from error
-    if root is None:
-        raise _Broken(0, 0, "empty: expected a mapping with 'schedules'")
-    return root
+class _Bounded:
+    """A source of which no more is read than a file may have, and one byte."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source, self._left = source, LARGEST + 1
+
+    def read(self, size: int = -1) -> bytes:
+        content = self._source.read(min(size, self._left) if size >= 0 else self._left)
+        self._left -= len(content)
+        return content
 
 
-def _check_events(text: str) -> None:
-    """Look at the stream of events first: nothing is built of what is refused (alias bombs)."""
-    depth = documents = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        mark = event.start_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise _Broken(line, column, "a second document: expected one, without another ---")
-        elif isinstance(event, yaml.AliasEvent):
-            raise _Broken(line, column, f"alias *{event.anchor}: not supported, quote a plain *")
-        elif isinstance(event, yaml.NodeEvent):
-            if event.anchor is not None:
-                raise _Broken(line, column, f"anchor &{event.anchor}: not supported, write it out")
-            tag = getattr(event, "tag", None)
-            if tag is not None:
-                raise _Broken(line, column, f"tag {tag}: not supported, leave it out")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > DEEPEST:
-                raise _Broken(line, column, f"deeper than {DEEPEST} levels")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-
-
-def _explained(error: yaml.MarkedYAMLError, text: str) -> _Broken:
-    """Say what was probably meant where YAML only says what it could not scan."""
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-    lines = text.splitlines()
-    shown = lines[line - 1] if 0 < line <= len(lines) else ""
-    value = re.search(r":\s+(\*.*)$", shown)
-    if value is not None:
-        quoted = value[1].strip()
-        return _Broken(
-            line, value.start(1) + 1, f'a value that begins with * must be quoted: "{quoted}"'
-        )
-    if re.search(r":\s+@", shown):
-        return _Broken(line, shown.index("@") + 1, "a value that begins with @ must be quoted")
-    if re.search(r":\s+%", shown):
-        return _Broken(line, shown.index("%") + 1, "a value that begins with % must be quoted")
-    if "\t" in shown[: len(shown) - len(shown.lstrip())]:
-        return _Broken(line, 1, "a tab: YAML is indented with spaces")
-    if "mapping values are not allowed" in (error.problem or ""):
-        return _Broken(line, column, "a colon here: quote the value, or check the indentation")
-    return _Broken(line, column, f"no YAML: {_one_line(error.problem or str(error))}")
+class _Late(Exception):
+    def __init__(self, found: dict[str, yaml.Node]) -> None:
+        super().__init__()
+        self.found = found
 
 
 class _File:
-    """One file under way: its name, and where findings go."""
+    """One file under way: the last of the names, and where findings and definitions go."""
 
-    def __init__(self, name: str, findings: list[Finding]) -> None:
-        self._name = name
+    def __init__(
+        self,
+        names: Sequence[str],
+        findings: list[Finding],
+        spool: Spool,
+        owners: set[str],
+        progress: Callable[[int], object],
+    ) -> None:
+        self._names = names
+        self._number = len(names) - 1
         self._findings = findings
-        self.owners: set[str] = set()  # whom the whole file belongs to
+        self._spool = spool
+        self._owners = owners
+        self._progress = progress
 
-    def definitions(self, root: yaml.Node) -> list[tuple[Definition, Finding]]:
-        if not isinstance(root, yaml.MappingNode):
-            self._find(root, "expected a mapping with 'schedules'")
-            return []
-        top = self._mapping(root)
-        for name, (key, _) in top.items():
-            if name not in _TOP:
+    def read(self, source: IO[bytes]) -> None:
+        """Read the file; where it cannot be read on, that alone is said of it."""
+        known = len(self._findings)
+        forall: dict[str, yaml.Node] = {}
+        while True:
+            source.seek(0)
+            try:
+                self._document(Stream(source), forall)
+            except _Late as late:
+                forall = late.found
+                self._spool.forget(self._number)
+                del self._findings[known:]
+            except _Enough:
+                return
+            except Broken as broken:
+                del self._findings[known:]
+                self._findings.append(
+                    Finding(self._names[-1], broken.line, broken.column, broken.message)
+                )
+                return
+            else:
+                return
+
+    def _document(self, stream: Stream, forall: dict[str, yaml.Node]) -> None:
+        """Read the one document; `forall` is what stands after the schedules, and is for them."""
+        stream.take()  # the stream's own start
+        if isinstance(stream.ahead, yaml.StreamEndEvent):
+            raise Broken(0, 0, "empty: expected a mapping with 'schedules'")
+        stream.take()  # the document's
+        root = stream.ahead
+        if not isinstance(root, yaml.MappingStartEvent):
+            self._find(stream.node(), "expected a mapping with 'schedules'")
+            stream.end()
+            return
+        stream.take()
+        forall = dict(forall)
+        top: dict[str, yaml.Node] = {}
+        while not isinstance(stream.ahead, yaml.MappingEndEvent):
+            key = stream.node()
+            name = self._key(key, top)
+            if name == "schedules":
+                self._schedules(stream, self._defaults(forall))
+                continue
+            node = stream.node()
+            if name in _FOR_ALL and name not in forall:
+                forall[name] = node
+                if "schedules" in top:  # those were checked without
+                    raise _Late(forall)
+            elif name is not None and name not in _TOP:
                 self._find(key, unknown(name, _TOP))
         if "schedules" not in top:
             self._find(root, "'schedules' is missing: expected a mapping of ids to schedules")
-            return []
-        defaults, default_nodes = self._defaults(top)
-        _, schedules = top["schedules"]
-        if not isinstance(schedules, yaml.MappingNode):
-            self._find(schedules, "expected a mapping of ids to schedules")
-            return []
-        found = []
-        for name, (key, node) in self._mapping(schedules).items():
-            definition = self._schedule(name, key, node, defaults, default_nodes)
-            if definition is not None:
-                found.append((definition, self._place(key, "")))
-        return found
+        stream.end()
+
+    def _schedules(
+        self, stream: Stream, defaults: tuple[dict[str, Any], dict[str, yaml.Node]]
+    ) -> None:
+        if not isinstance(stream.ahead, yaml.MappingStartEvent):
+            self._find(stream.node(), "expected a mapping of ids to schedules")
+            return
+        stream.take()
+        while not isinstance(stream.ahead, yaml.MappingEndEvent):
+            key, node = stream.node(), stream.node()
+            if (name := self._key(key, {})) is not None:
+                self._one(name, key, node, defaults)
+            if len(self._findings) > _MOST:
+                raise _Enough
+        stream.take()
+
+    def _one(
+        self,
+        name: str,
+        key: yaml.Node,
+        node: yaml.Node,
+        defaults: tuple[dict[str, Any], dict[str, yaml.Node]],
+    ) -> None:
+        file, line = self._spool.take(name, self._number, key.start_mark.line + 1)
+        if file == self._number and line is not None:
+            self._find(key, f"{name!a} is given twice, first in line {line}")
+            return
+        definition = self._schedule(name, key, node, *defaults)
+        if definition is None:
+            return
+        if line is not None:
+            self._find(key, f"the schedule {name!r} stands at {self._names[file]}:{line} already")
+            return
+        if definition.owner is not None:
+            self._owners.add(definition.owner)
+        self._spool.put(definition)
+        self._progress(len(self._spool))
+
+    def _key(self, key: yaml.Node, found: dict[str, yaml.Node]) -> str | None:
+        """Check a key, and add it to those that were found; None: it is none, and was told."""
+        if not isinstance(key, yaml.ScalarNode):
+            self._find(key, "expected text as a key")
+        elif key.value in found:
+            first = found[key.value].start_mark.line + 1
+            self._find(key, f"{key.value!a} is given twice, first in line {first}")
+        elif key.value == "<<" and not key.style:
+            self._find(key, "merge key <<: not supported, write it out")
+        else:
+            found[key.value] = key
+            name: str = key.value
+            return name
+        return None
 
     def _defaults(
-        self, top: Mapping[str, tuple[yaml.Node, yaml.Node]]
+        self, forall: Mapping[str, yaml.Node]
     ) -> tuple[dict[str, Any], dict[str, yaml.Node]]:
         """Check the defaults once, on their own, so that no schedule repeats their errors.
 
         The file's owner is one of them.
         """
-        if "defaults" not in top and "owner" not in top:
+        if not forall:
             return {}, {}
-        _, node = top["defaults"] if "defaults" in top else top["owner"]
+        node = forall.get("defaults", forall.get("owner"))
         values: dict[str, Any] = {}
         nodes: dict[str, yaml.Node] = {}
-        if "defaults" in top:
+        if "defaults" in forall:
             if not isinstance(node, yaml.MappingNode):
-                self._find(node, "expected a mapping of fields")
+                self._find(forall["defaults"], "expected a mapping of fields")
                 return {}, {}
             values, nodes = self._fields(node)
-        if "owner" in top:
-            nodes["owner"] = top["owner"][1]
+        if "owner" in forall:
+            nodes["owner"] = forall["owner"]
             values["owner"] = self._plain(nodes["owner"])
         complete = {"cron": "@hourly", **values}
         if values.get("run") is None and values.get("handler") is None:
             complete["run"] = "true"
         _, problems = define("defaults", complete)
         bad = {str(problem.path[0]) for problem in problems if problem.path}
-        self._problems(problems, nodes, node)
+        self._problems(problems, nodes, next(iter(forall.values())))
         good = {name: value for name, value in values.items() if name not in bad}
         if good.get("owner") is not None:
-            self.owners.add(good["owner"])
+            self._owners.add(good["owner"])
         return good, nodes
 
     def _schedule(
@@ -333,18 +388,12 @@ class _File:
             self._find(node, message)
 
     def _mapping(self, node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                self._find(key, "expected text as a key")
-            elif key.value in found:
-                first = found[key.value][0].start_mark.line + 1
-                self._find(key, f"{key.value!a} is given twice, first in line {first}")
-            elif key.value == "<<" and not key.style:
-                self._find(key, "merge key <<: not supported, write it out")
-            else:
-                found[key.value] = (key, value)
-        return found
+        keys: dict[str, yaml.Node] = {}
+        return {
+            name: (key, value)
+            for key, value in node.value
+            if (name := self._key(key, keys)) is not None
+        }
 
     def _plain(self, node: yaml.Node) -> Any:
         """Give a value whose scalars stay text; a plain null is None."""
@@ -354,7 +403,7 @@ class _File:
             return [self._plain(each) for each in node.value]
         if isinstance(node, yaml.MappingNode):
             return {name: self._plain(value) for name, (_, value) in self._mapping(node).items()}
-        raise _Broken(node.start_mark.line + 1, node.start_mark.column + 1, "unexpected here")
+        raise broken_at(node, "unexpected here")
 
     def _json(self, node: yaml.Node) -> Any:
         """Give a JSON value: plain scalars by JSON's rules, all others are text."""
@@ -371,17 +420,19 @@ class _File:
             return [self._json(each) for each in node.value]
         if isinstance(node, yaml.MappingNode):
             return {name: self._json(value) for name, (_, value) in self._mapping(node).items()}
-        raise _Broken(node.start_mark.line + 1, node.start_mark.column + 1, "unexpected here")
+        raise broken_at(node, "unexpected here")
 
-    def _find(self, node: yaml.Node, message: str) -> None:
-        self._findings.append(self._place(node, message))
-
-    def _place(self, node: yaml.Node, message: str) -> Finding:
-        mark = node.start_mark
-        return Finding(self._name, mark.line + 1, mark.column + 1, message)
+    def _find(self, node: yaml.Node | yaml.Event, message: str) -> None:
+        mark: Any = node.start_mark
+        self._findings.append(Finding(self._names[-1], mark.line + 1, mark.column + 1, message))
 
 
-_TOP: dict[str, object] = {"schedules": None, "defaults": None, "owner": None}
+class _Enough(Exception):
+    pass
+
+
+_FOR_ALL = ("defaults", "owner")  # what stands beside the schedules, and is for all of them
+_TOP: dict[str, object] = dict.fromkeys(("schedules", *_FOR_ALL))
 
 
 def _inner(node: yaml.Node, path: Place) -> yaml.Node:
@@ -399,7 +450,3 @@ def _inner(node: yaml.Node, path: Place) -> yaml.Node:
         else:
             return node
     return node
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

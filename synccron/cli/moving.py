@@ -37,8 +37,8 @@ def diff(
     """Tell what register would change. And what it means for the next runs; 1 if anything would."""
     from synccron.cli.files import read_files, read_owned
 
-    definitions, owners = read_owned(file) if prune else (read_files(file), frozenset[str]())
-    with call.client() as client:
+    read, owners = read_owned(file) if prune else (read_files(file), frozenset[str]())
+    with read as definitions, call.client() as client:
         found = list(client.compare(*definitions, take_over=take_over, prune=owners))
     ids = {word: [each.id for each in found if each.what == word] for word in _WORDS}
     changes = [each for each in found if each.what != "unchanged"]

@@ -173,10 +173,12 @@ def register_files(call: Call, files: Sequence[str], listener: "Listener") -> No
     from synccron.cli.files import read_files
     from synccron.client import Client
 
-    definitions = read_files(files)
     timeout = timedelta(milliseconds=call.store_timeout)
-    with Client(call.place, timeout=timeout, create=True, on_event=listener) as client:
-        client.register(*definitions)
+    with (
+        read_files(files) as definitions,
+        Client(call.place, timeout=timeout, create=True, on_event=listener) as client,
+    ):
+        client.register_checked(definitions)
 
 
 def _serve(

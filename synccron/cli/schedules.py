@@ -1,8 +1,6 @@
 """Commands on schedules: register, unregister, ls, show, pause, resume."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,10 +8,12 @@ import typer
 from synccron.cli.call import Call, command, json_value, moment, pairs
 from synccron.cli.listing import listing, state_of
 from synccron.cli.paper import say
+from synccron.cli.progress import progress
 from synccron.errors import InvalidInput, StoreMissing
 from synccron.model.time import to_datetime
 
 if TYPE_CHECKING:
+    from synccron.cli.spool import Spool
     from synccron.client import Registered, Schedule
     from synccron.model.schedule import Definition
 
@@ -21,7 +21,6 @@ app = typer.Typer()
 
 RECENT_JOBS = 20
 NEWEST_MISSES = 100
-_LONG = 1000  # schedules; a shorter registration is over before a bar could be seen
 
 IdsArgument = Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of schedules.")]
 
@@ -91,14 +90,19 @@ def register(
         "owner": owner,
     }
     given = {name: value for name, value in fields.items() if value is not None}
-    definitions, owners = _definitions(file or [], schedule_id, given, prune=prune)
-    if dry_run:
-        done = _dry_run(call, definitions, owners, take_over=take_over)
-    else:
-        with call.client(create=True) as client, _progress(call, len(definitions)) as progress:
-            done = client.register(
-                *definitions, take_over=take_over, prune=owners, progress=progress
-            )
+    with progress(call) as stage:
+        found, owners = _definitions(
+            file or [], schedule_id, given, prune=prune, checking=stage("checking")
+        )
+        with found as definitions:
+            if dry_run:
+                done = _dry_run(call, definitions, owners, take_over=take_over)
+            else:
+                told = stage("registering", len(definitions))
+                with call.client(create=True) as client:
+                    done = client.register_checked(
+                        definitions, take_over=take_over, prune=owners, progress=told
+                    )
     document = done.to_json()
     from synccron.cli.render import registered
 
@@ -106,7 +110,7 @@ def register(
 
 
 def _dry_run(
-    call: Call, definitions: "list[Definition]", owners: frozenset[str], *, take_over: bool
+    call: Call, definitions: "Spool", owners: frozenset[str], *, take_over: bool
 ) -> "Registered":
     """Tell what would be done; to a store that is not there, everything."""
     from synccron.client import Registered
@@ -123,8 +127,13 @@ def _dry_run(
 
 
 def _definitions(
-    files: list[str], schedule_id: str | None, given: dict[str, Any], *, prune: bool
-) -> "tuple[list[Definition], frozenset[str]]":
+    files: list[str],
+    schedule_id: str | None,
+    given: dict[str, Any],
+    *,
+    prune: bool,
+    checking: Callable[[int], object],
+) -> "tuple[Spool, frozenset[str]]":
     """Read what is to be registered, and whose other schedules are to go."""
     if files and (schedule_id is not None or given):
         what = f"'{schedule_id}'" if schedule_id is not None else "options of a schedule"
@@ -135,7 +144,9 @@ def _definitions(
     if files:
         from synccron.cli.files import read_files, read_owned
 
-        return read_owned(files) if prune else (read_files(files), frozenset())
+        if prune:
+            return read_owned(files, checking)
+        return read_files(files, progress=checking), frozenset()
     if prune:
         raise InvalidInput("--prune is for files", hint="register -f FILE --prune")
     if schedule_id is None:
@@ -143,7 +154,13 @@ def _definitions(
             "nothing to register",
             hint='register -f FILE, or: register ID --cron "0 * * * *" -- COMMAND ARG...',
         )
-    return [_ad_hoc(schedule_id, given)], frozenset()
+    from synccron.cli.spool import Spool
+
+    made = _ad_hoc(schedule_id, given)
+    spool = Spool()
+    spool.take(made.id)
+    spool.put(made)
+    return spool, frozenset()
 
 
 def _ad_hoc(schedule_id: str, given: dict[str, Any]) -> "Definition":
@@ -169,21 +186,6 @@ def _ad_hoc(schedule_id: str, given: dict[str, Any]) -> "Definition":
         ]
         raise InvalidInput(str(problems[0]), details=details)
     return made
-
-
-@contextmanager
-def _progress(call: Call, total: int) -> Iterator[Callable[[int, int], object] | None]:
-    if total < _LONG or call.json or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    console = Console(stderr=True, no_color=not call.colour)
-    columns = (TextColumn("registering"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("registering", total=total)
-        yield lambda done, _: bar.update(task, completed=done)
 
 
 @command(app, "unregister")

@@ -1,11 +1,14 @@
 """What registering does to a store: all is checked, then written in pieces that stand as read."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
 
 import tzdata
 
 from synccron.client.author import author
+from synccron.clock import Clock
 from synccron.errors import InvalidInput, Refused, StoreError
 from synccron.events import Events
 from synccron.model import change
@@ -13,12 +16,18 @@ from synccron.model.change import Change
 from synccron.model.difference import Difference, difference
 from synccron.model.plan import Due
 from synccron.model.schedule import Definition, Schedule, Tombstone
-from synccron.model.time import Instant
+from synccron.model.time import Duration, Instant
 from synccron.store.base import EVERYTHING, INTENTIONS_A_CHANGE, Store, Where
 from synccron.store.history import read_all
 
 TRIES = 50  # how often a write is decided anew when what it was decided for has moved
 PAGE = 500  # schedules that are compared at once
+FIRST = 100  # schedules that are written at once, to begin with
+LONG: Duration = 50  # what the write of a piece may take
+
+
+class Checked(Sized, Iterable[Definition], Protocol):
+    """Definitions that are checked and distinct, and may be more than memory should hold."""
 
 
 @dataclass(slots=True)
@@ -47,37 +56,46 @@ class Registration:
     """
 
     def __init__(
-        self, store: Store, now: Callable[[], Instant], events: Events, *, take_over: bool
+        self,
+        store: Store,
+        clock: Clock,
+        now: Callable[[], Instant],
+        events: Events,
+        *,
+        take_over: bool,
     ) -> None:
         self._store = store
+        self._clock = clock
         self._now = now
         self._events = events
         self._take_over = take_over
 
     def register(
-        self, definitions: Sequence[Definition], progress: Callable[[int, int], object] | None
+        self, definitions: Checked, progress: Callable[[int], object] | None
     ) -> Registered:
-        """Write what has changed. Raises InvalidInput, and Refused: another owner has some."""
-        _distinct(definitions)
-        done = Registered()
-        piece = self._store.changes_at_once
-        if len(definitions) > piece:
+        """Write what has changed of definitions, which are distinct; they are taken as they come.
+
+        `progress` is told how many are done. Raises Refused: another owner has some.
+        """
+        done, count = Registered(), 0
+        most = self._store.changes_at_once
+        if len(definitions) > min(most, FIRST):
             self._check_owners(definitions)  # all of them, before the first piece is written
-        for start in range(0, len(definitions), piece):
-            self._piece(definitions[start : start + piece], done)
+        size, coming = min(most, FIRST), iter(definitions)
+        while piece := list(islice(coming, size)):
+            took = self._piece(piece, done)
+            # What nodes write waits meanwhile: no piece may keep them long, on any disk.
+            size = max(1, size // 2) if took > LONG else min(most, size * 2)
+            count += len(piece)
             if progress is not None:
-                progress(min(start + piece, len(definitions)), len(definitions))
+                progress(count)
         return done
 
-    def compare(
-        self, definitions: Sequence[Definition], prune: Collection[str]
-    ) -> Iterator[Difference]:
+    def compare(self, definitions: Checked, prune: Collection[str]) -> Iterator[Difference]:
         """Tell what `register` would do, and write nothing. Raises what it would raise."""
-        _distinct(definitions)
         self._check_owners(definitions)
         now, by, zones = self._now(), author(), tzdata.IANA_VERSION
-        for start in range(0, len(definitions), PAGE):
-            page = definitions[start : start + PAGE]
+        for page in _pages(definitions):
             old = known(self._store, [each.id for each in page])
             for each in page:
                 made = change.register(old.get(each.id), each, now, by, zones)
@@ -95,7 +113,8 @@ class Registration:
             if each.definition.owner in owners and each.id not in kept:
                 yield each
 
-    def _piece(self, definitions: Sequence[Definition], done: Registered) -> None:
+    def _piece(self, definitions: Sequence[Definition], done: Registered) -> Duration:
+        """Register some; how long their write took."""
         by, zones = author(), tzdata.IANA_VERSION
         for _ in range(TRIES):
             now = self._now()
@@ -108,23 +127,28 @@ class Registration:
             changes = [made for _, made in decided if made is not None]
             if len(definitions) > 1 and too_much(self._store, changes, old):
                 half = len(definitions) // 2
-                self._piece(definitions[:half], done)
-                self._piece(definitions[half:], done)
-                return
+                return max(
+                    self._piece(definitions[:half], done), self._piece(definitions[half:], done)
+                )
+            start = self._clock.monotonic()
             # Law 2: refused as a whole if a dispatch or another command came in between.
             if not changes or self._store.apply(changes):
                 for each, made in decided:
                     self._note(each.id, made, old.get(each.id), done)
-                return
+                return self._clock.monotonic() - start
         raise StoreError("the schedules kept changing meanwhile", hint="try again")
 
-    def _check_owners(self, definitions: Sequence[Definition]) -> None:
+    def _check_owners(self, definitions: Checked) -> None:
         if self._take_over:
             return
-        wanted = {each.id: each for each in definitions}
-        for_them = Where(ids=list(wanted))
-        stored = read_all(self._store, Schedule, for_them)
-        self._refuse_foreign([(wanted[each.id], Due(schedule=each)) for each in stored])
+        found: list[tuple[Definition, Due | Tombstone | None]] = []
+        for page in _pages(definitions):
+            wanted = {each.id: each for each in page}
+            for stored in read_all(self._store, Schedule, Where(ids=list(wanted))):
+                read = Due(schedule=stored)
+                if change.foreign(read, wanted[stored.id]) is not None:
+                    found.append((wanted[stored.id], read))
+        self._refuse_foreign(found)
 
     def _refuse_foreign(self, pairs: Sequence[tuple[Definition, Due | Tombstone | None]]) -> None:
         if self._take_over:
@@ -173,7 +197,14 @@ def too_much(
     return len(changes) + touched // INTENTIONS_A_CHANGE > store.changes_at_once
 
 
-def _distinct(definitions: Sequence[Definition]) -> None:
+def _pages(definitions: Iterable[Definition]) -> Iterator[list[Definition]]:
+    coming = iter(definitions)
+    while page := list(islice(coming, PAGE)):
+        yield page
+
+
+def distinct(definitions: Sequence[Definition]) -> None:
+    """Raise InvalidInput if an id is given twice."""
     seen: set[str] = set()
     for each in definitions:
         if each.id in seen:

@@ -257,20 +257,21 @@ def _hashed(field: _Field, item: str, schedule_id: str) -> str:
 
 def _expand(plain: list[str]) -> list[tuple[int, ...]]:
     """Expand checked numeric fields, seconds first, into sorted values."""
+    return [_values(place, text) if text else () for place, text in enumerate(plain)]
+
+
+@lru_cache(maxsize=4096)
+def _values(place: int, text: str) -> tuple[int, ...]:
+    """Expand one checked field. A million expressions have few fields that differ."""
     from croniter import croniter
 
-    filled = [
-        text or str(field.low) for text, field in zip(plain, (_SECOND, *_FIELDS), strict=True)
-    ]
-    expanded, _ = croniter.expand(" ".join(filled), second_at_beginning=True)
-    # croniter gives the seconds last, and `*` for a whole field.
-    ordered = [expanded[5], *expanded[:5]]
-    values: list[tuple[int, ...]] = []
-    for text, field, numbers in zip(plain, (_SECOND, *_FIELDS), ordered, strict=True):
-        whole = tuple(range(field.low, field.high + 1))
-        given = whole if numbers == ["*"] else tuple(sorted(int(number) for number in numbers))
-        values.append(given if text else ())
-    return values
+    field = (_SECOND, *_FIELDS)[place]
+    texts = ["*"] * 6
+    texts[place] = text
+    expanded, _ = croniter.expand(" ".join(texts), second_at_beginning=True)
+    numbers = expanded[place - 1]  # croniter gives the seconds last, and `*` for a whole field
+    whole = range(field.low, field.high + 1)
+    return tuple(whole if numbers == ["*"] else sorted(int(number) for number in numbers))
 
 
 @lru_cache(maxsize=4096)

@@ -2,12 +2,14 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from synccron.cli import stream
 from synccron.cli.example import EXAMPLE
 from synccron.cli.files import read_files, warnings
 from synccron.cli.schema import schema
@@ -18,7 +20,8 @@ from synccron.model.schedule import Definition, Retry
 
 def read(text: str | bytes) -> list[Definition]:
     content = text.encode() if isinstance(text, str) else text
-    return read_files(["-"], io.BytesIO(content))
+    with read_files(["-"], io.BytesIO(content)) as spool:
+        return list(spool)
 
 
 def errors(text: str | bytes) -> list[str]:
@@ -40,7 +43,8 @@ def test_the_example_is_valid_and_warns_of_nothing_but_its_missing_timeout():
 
 @pytest.mark.parametrize("path", sorted(Path("examples").glob("*.yaml")), ids=str)
 def test_the_examples_are_valid(path):
-    assert read_files([str(path)])
+    with read_files([str(path)]) as spool:
+        assert len(spool)
 
 
 def test_scalars_stay_text_and_the_field_says_how_they_are_read():
@@ -89,7 +93,8 @@ def test_files_folders_and_standard_input_are_read_together(tmp_path):
     (tmp_path / "a.yml").write_text('schedules: {a: {cron: "@daily", run: x}}')
     (tmp_path / "ignored.txt").write_text("no: yaml: at: all")
     stdin = io.BytesIO(b'schedules: {c: {cron: "@daily", run: x}}')
-    assert [each.id for each in read_files([str(tmp_path), "-"], stdin)] == ["a", "b", "c"]
+    with read_files([str(tmp_path), "-"], stdin) as spool:
+        assert [each.id for each in spool] == ["a", "b", "c"]
 
 
 def test_an_id_in_two_files_is_refused_with_both_places(tmp_path):
@@ -138,6 +143,56 @@ def test_two_thousand_schedules_are_read():
         f"  job-{n}: {{cron: '{n % 60} 3 * * *', run: [x, '{n}']}}\n" for n in range(2000)
     )
     assert len(read(text)) == 2000
+
+
+def test_schedules_are_checked_while_the_file_is_still_read():
+    text = "schedules:\n" + "".join(
+        f"  job-{n}: {{cron: '@daily', run: [x, '{n}']}}\n" for n in range(20_000)
+    )
+    source, places = io.BytesIO(text.encode()), []
+    with read_files(["-"], source, lambda _: places.append(source.tell())) as spool:
+        assert len(spool) == len(places) == 20_000
+    assert places[0] < len(text) / 10
+    assert places[10_000] < len(text) * 0.6
+
+
+def test_what_comes_by_a_pipe_is_read_like_a_file():
+    reading, writing = os.pipe()
+    os.write(writing, b'schedules: {a: {cron: "@daily"}}\ndefaults: {run: x}\n')
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe, read_files(["-"], pipe) as spool:
+        assert [each.run for each in spool] == ["x"]
+
+
+def test_defaults_that_stand_last_are_for_all_and_told_once():
+    text = """schedules: {a: {cron: "@daily"}, b: {cron: "@daily", run: y, tz: UTC}}
+defaults: {run: x, tz: Mars}
+"""
+    (error,) = errors(text)
+    assert error.startswith("<stdin>:2:24: tz: unknown time zone 'Mars'")
+    a, b = read(text.replace("Mars", "Europe/Berlin"))
+    assert (a.run, a.tz, b.run, b.tz) == ("x", "Europe/Berlin", "y", "UTC")
+
+
+def test_an_id_that_is_given_twice_in_a_file_is_told_with_the_first_place():
+    (error,) = errors("schedules:\n  a: {cron: '@daily', run: x}\n  a: {cron: nonsense}\n")
+    assert error == "<stdin>:3:3: 'a' is given twice, first in line 2"
+
+
+def test_of_endless_errors_the_first_thousand_are_told():
+    wrong = "".join(f"  a{n}: {{cron: x, run: x}}\n" for n in range(1200))
+    told = errors(f"schedules:\n{wrong}")
+    assert len(told) == 1001
+    assert told[-1].endswith("and more: the first 1000 errors are shown")
+
+
+def test_a_schedule_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr(stream, "LARGEST_NODE", 100_000)
+    run = ", ".join(f"'{n}'" for n in range(30_000))
+    (error,) = errors(f"schedules:\n  a: {{cron: '@daily', run: [{run}]}}\n")
+    assert "larger than 100000 characters" in error
+    (error,) = errors(f"schedules:\n  a: {{cron: '@daily', run: {'x' * 400_000}}}\n")
+    assert "a value larger than 100000 bytes" in error
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)

@@ -13,7 +13,8 @@ from tests.make import definition
 
 
 def read(text: str) -> list[Definition]:
-    return read_files(["-"], io.BytesIO(text.encode()))
+    with read_files(["-"], io.BytesIO(text.encode())) as spool:
+        return list(spool)
 
 
 @given(definitions())
