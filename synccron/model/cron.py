@@ -91,12 +91,17 @@ class Expression:
         return self.fields[3].startswith("*") or self.fields[5].startswith("*")
 
 
-@lru_cache(maxsize=4096)
 def timetable(cron: str, tz: str = "UTC", id: str = "") -> Timetable:  # noqa: A002 - a schedule's id
     """Give the slots of an expression in a zone; `id` is what `H` hashes.
 
     Raises CronError for an expression that cannot be read or never fires, or an unknown zone.
     """
+    # Without an H somewhere, schedules of one expression share what was made of it.
+    return _timetable(cron, tz, id if "H" in cron or "h" in cron else "")
+
+
+@lru_cache(maxsize=4096)
+def _timetable(cron: str, tz: str, id: str) -> Timetable:  # noqa: A002 - a schedule's id
     try:
         zone = load_zone(tz)
     except ZoneError as error:

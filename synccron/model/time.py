@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeAlias
 
 Instant: TypeAlias = int  # ms since the epoch, UTC
@@ -68,8 +69,9 @@ def format_instant(instant: Instant) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}{ms}Z"
 
 
+@lru_cache(maxsize=4096)
 def slot_name(slot: Instant) -> str:
-    """Write a slot as keys do: `20261123T220000Z`."""
+    """Write a slot as keys do: `20261123T220000Z`. A slot is of many schedules."""
     return f"{to_datetime(slot):%Y%m%dT%H%M%SZ}"
 
 

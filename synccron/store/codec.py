@@ -112,6 +112,7 @@ def _reader(kind: Hashable) -> Convert:
 def _record_reader(kind: type[Any]) -> Convert:
     hints = typing.get_type_hints(kind)
     convert = {field.name: _reader(hints[field.name]) for field in fields(kind)}
+    scalars = {name: _scalars(hint) for name, hint in hints.items()}
     needed = {field.name for field in fields(kind) if _needed(field)}
 
     def read(value: Any) -> Any:
@@ -123,11 +124,22 @@ def _record_reader(kind: type[Any]) -> Convert:
         if not needed <= value.keys():
             raise _Unreadable(f"{_name(kind)} lacks {', '.join(sorted(needed - value.keys()))}")
         try:
-            return kind(**{name: convert[name](each) for name, each in value.items()})
+            return kind(
+                **{
+                    name: each if type(each) in scalars[name] else convert[name](each)
+                    for name, each in value.items()
+                }
+            )
         except _Unreadable as error:
             raise type(error)(f"{_name(kind)}: {error}") from error
 
     return read
+
+
+def _scalars(hint: Any) -> frozenset[type]:
+    """Name the types of which a value is taken as it is: most fields are text or a number."""
+    kinds = frozenset(get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,))
+    return kinds if kinds <= _SCALARS else frozenset()
 
 
 def _needed(field: "Field[Any]") -> bool:

@@ -28,7 +28,7 @@ from synccron.model.schedule import Definition, JsonText
 from synccron.model.time import Instant
 from synccron.store.sqlite.records import (
     delete_intention,
-    insert_job,
+    insert_jobs,
     insert_letters,
     insert_misses,
     insert_notices,
@@ -122,9 +122,9 @@ def enqueue(transaction: Transaction, order: Order, keep: Instant) -> Receipt | 
         return Receipt(job_id=row[0], at=row[1], digest=row[2], state=row[3])
     if not _stands(db, order):
         return None
-    if insert_job(transaction, job) is None:
+    if not insert_jobs(transaction, [job]):
         forget(db, [job.id])  # the key is free again: its old job, which has ended, makes room
-        if insert_job(transaction, job) is None:
+        if not insert_jobs(transaction, [job]):
             return None
     if order.dead is not None:
         db.execute("DELETE FROM dead_letters WHERE id = ?", (order.dead,))

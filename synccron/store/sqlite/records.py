@@ -1,7 +1,7 @@
 """The writes that all verbs are made of: a job, a miss, a dead letter, and what hangs on them."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from synccron.model.job import DeadLetter, Job, Miss, Notice
@@ -44,16 +44,17 @@ ORDER BY run_at, id LIMIT 1
 """
 
 
-def insert_job(transaction: Transaction, job: Job) -> Job | None:
-    """Write a new job; its record with its mark. None: there is one with its id (law 1)."""
-    marked = replace(job, mod=transaction.mark())
-    written = transaction.db.execute(
-        f"{_INSERT_JOB} ON CONFLICT (id) DO NOTHING", job_values(marked)
+def insert_jobs(transaction: Transaction, jobs: Sequence[Job]) -> bool:
+    """Write new jobs, all at once; False: there is one with the id of one of them (law 1)."""
+    if not jobs:
+        return True
+    written = transaction.db.executemany(
+        f"{_INSERT_JOB} ON CONFLICT (id) DO NOTHING",
+        [job_values(job, transaction.mark()) for job in jobs],
     )
-    if not written.rowcount:
-        return None
-    _note(transaction, marked)
-    return marked
+    for job in jobs:
+        _note(transaction, job)
+    return written.rowcount == len(jobs)
 
 
 def update_job(transaction: Transaction, job: Job) -> Job:
@@ -62,7 +63,7 @@ def update_job(transaction: Transaction, job: Job) -> Job:
     A job that has ended for good takes its steps with it, and its receipt tells the end.
     """
     marked = replace(job, mod=transaction.mark())
-    transaction.db.execute(_UPDATE_JOB, [*job_values(marked), job.id])
+    transaction.db.execute(_UPDATE_JOB, [*job_values(marked, marked.mod), job.id])
     _note(transaction, marked)
     if job.kind != "slot":
         transaction.db.execute(

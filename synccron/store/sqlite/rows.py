@@ -7,6 +7,7 @@ attempts and nodes are JSON text.
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from synccron.model.job import Attempt, DeadLetter, Job, Miss
@@ -42,6 +43,7 @@ _STATE_FIELDS = (
     "mod",
 )
 # Retention alone moves `history_from`: a decision that was read before it did must not undo that.
+_cursor_values = attrgetter(*_CURSOR_FIELDS)
 CURSOR_SET = ", ".join(
     f"{name} = max({name}, ?)" if name == "history_from" else f"{name} = ?"
     for name in (*_CURSOR_FIELDS, "cursor_mod")
@@ -62,6 +64,8 @@ SCHEDULE_SELECT = (
 RUN_AT, ID = JOB_FIELDS.index("run_at"), JOB_FIELDS.index("id")
 _ATTEMPTS = JOB_FIELDS.index("attempts")
 _FLAGS = ("alone", "replaces")
+_MOD = JOB_FIELDS.index("mod")
+_job_values = attrgetter(*JOB_FIELDS)
 _NO_ATTEMPTS = "[]"
 
 
@@ -81,9 +85,10 @@ def job_of(row: Row) -> Job:
     return Job(**values)
 
 
-def job_values(job: Job) -> list[Any]:
-    """Give the values of JOB_FIELDS, and the fence."""
-    values: list[Any] = [getattr(job, name) for name in JOB_FIELDS]
+def job_values(job: Job, mod: int) -> list[Any]:
+    """Give the values of JOB_FIELDS with a new mark, and the fence."""
+    values: list[Any] = [*_job_values(job)]
+    values[_MOD] = mod
     values[_ATTEMPTS] = encode(job.attempts) if job.attempts else _NO_ATTEMPTS
     return [*values, job.fence]
 
@@ -127,7 +132,7 @@ def state_values(schedule: Schedule, mod: int) -> list[Any]:
 
 def cursor_values(cursor: Cursor, mod: int) -> list[Any]:
     """Give the values of CURSOR_SET."""
-    return [*(getattr(cursor, name) for name in _CURSOR_FIELDS), mod]
+    return [*_cursor_values(cursor), mod]
 
 
 def revision_of(row: Row) -> Revision:

@@ -17,7 +17,7 @@ from synccron.model.time import Instant
 from synccron.store.sqlite.records import (
     delete_intention,
     delete_miss,
-    insert_job,
+    insert_jobs,
     insert_letters,
     insert_misses,
     insert_notices,
@@ -66,7 +66,16 @@ def dispatch(
 ) -> list[bool]:
     """Write each plan that stands. Raises StaleTerm."""
     check_term(transaction.db, sessions, term)
-    return [_dispatch(transaction, clock, term, plan) for plan in plans]
+    # Law 6: against a host that slept, or a wall clock that jumped, between the plan and now.
+    fresh = [abs(clock.now() - plan.at) <= term.ttl for plan in plans]
+    wanted = [plan for plan, in_time in zip(plans, fresh, strict=True) if in_time]
+    # Most often all of them stand: then they are some statements with many rows each.
+    if _dispatched(transaction, wanted):
+        return fresh
+    return [
+        in_time and _dispatched(transaction, [plan])
+        for plan, in_time in zip(plans, fresh, strict=True)
+    ]
 
 
 def check_term(db: sqlite3.Connection, sessions: Sessions, term: Term) -> None:
@@ -161,39 +170,42 @@ def _remove(transaction: Transaction, change: Change, tombstone: Tombstone, now:
         update_job(transaction, ended)
 
 
-def _dispatch(transaction: Transaction, clock: Clock, term: Term, plan: Plan) -> bool:
-    """Write one plan: jobs, misses, dead letters and cursor, or nothing of it (law 3)."""
-    # Law 6: against a host that slept, or a wall clock that jumped, between the plan and now.
-    if abs(clock.now() - plan.at) > term.ttl:
-        return False
-    transaction.db.execute("SAVEPOINT plan")
+def _dispatched(transaction: Transaction, plans: Sequence[Plan]) -> bool:
+    """Write plans whole: jobs, misses, dead letters and cursor; or nothing of any (law 3)."""
+    transaction.db.execute("SAVEPOINT plans")
     try:
-        _write_plan(transaction, plan)
+        _write_plans(transaction, plans)
     except _Moved:
-        transaction.db.execute("ROLLBACK TO plan")
+        transaction.db.execute("ROLLBACK TO plans")
         return False
     finally:
         if transaction.db.in_transaction:
-            transaction.db.execute("RELEASE plan")
+            transaction.db.execute("RELEASE plans")
     return True
 
 
-def _write_plan(transaction: Transaction, plan: Plan) -> None:
+def _write_plans(transaction: Transaction, plans: Sequence[Plan]) -> None:
+    if not plans:
+        return
     # Law 1: against a plan of a cursor that has moved, and by the key of each job.
-    moved = transaction.db.execute(
+    moved = transaction.db.executemany(
         f"UPDATE schedules SET {CURSOR_SET} WHERE id = ? AND cursor_mod = ?",
-        (*cursor_values(plan.cursor, transaction.mark()), plan.schedule_id, plan.seen),
+        [
+            (*cursor_values(plan.cursor, transaction.mark()), plan.schedule_id, plan.seen)
+            for plan in plans
+        ],
     )
-    _demand(moved.rowcount == 1)
-    for job in plan.dropped:
-        _demand(delete_intention(transaction, job))
-    for job in plan.queued:
-        _demand(queue_intention(transaction, job))
-    for job in plan.jobs:
-        _demand(insert_job(transaction, job) is not None)
-    opened = insert_misses(transaction, plan.misses)
-    insert_letters(transaction, plan.dead)
-    insert_notices(transaction, plan.notices, opened)
+    _demand(moved.rowcount == len(plans))
+    for plan in plans:
+        for job in plan.dropped:
+            _demand(delete_intention(transaction, job))
+        for job in plan.queued:
+            _demand(queue_intention(transaction, job))
+    _demand(insert_jobs(transaction, [job for plan in plans for job in plan.jobs]))
+    for plan in plans:
+        opened = insert_misses(transaction, plan.misses)
+        insert_letters(transaction, plan.dead)
+        insert_notices(transaction, plan.notices, opened)
 
 
 def _demand(stands: bool) -> None:
