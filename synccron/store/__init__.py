@@ -45,9 +45,10 @@ def open_listing(url: str, *, clock: Clock, timeout: Duration = 5000) -> "Listin
     Raises like `open_store`.
     """
     if is_cluster(url):
-        from synccron.store.listing import RecordListing
+        from synccron.store.etcd.listing import EtcdListing
+        from synccron.store.etcd.store import open_etcd
 
-        return RecordListing(open_store(url, clock=clock, timeout=timeout))
+        return EtcdListing(open_etcd(url, create=False, clock=clock, timeout=timeout))
     path, synchronous = _sqlite(url)
     from synccron.store.sqlite.listing import SqliteListing
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from synccron.model.job import Job
     from synccron.store.base import Store
 
 PAGE = 1000
@@ -70,18 +71,16 @@ class RecordListing:
         self, pattern: str | None, labels: Mapping[str, str], after: str | None
     ) -> tuple[list[Listed], str | None]:
         """Read the next schedules."""
-        from synccron.model.job import SETTLED, Job
         from synccron.model.schedule import Schedule
         from synccron.store.base import Where
 
         where = Where(pattern=pattern, labels=labels or None)
         found: list[Listed] = []
         page = self._store.read(Schedule, where, after=after, limit=PAGE)
+        newest = self._newest([one.id for one in page.items])
         for one in page.items:
-            of_it = Where(schedule=one.id, states=("running",))
-            running = self._store.read(Job, of_it, limit=1).items
-            ended = Where(schedule=one.id, states=tuple(SETTLED))
-            last = next(iter(self._store.read(Job, ended, limit=1).items), None)
+            jobs = newest[one.id]
+            last = next((job for job in jobs if job.settled), None)
             made = one.definition
             found.append(
                 Listed(
@@ -97,12 +96,25 @@ class RecordListing:
                     paused=one.paused,
                     failures=one.cursor.failures,
                     next_run_at=one.next_run_at,
-                    running=bool(running),
+                    running=any(job.state == "running" for job in jobs),
                     last_state=None if last is None else last.state,
                     last_finished_at=None if last is None else last.finished_at,
                 )
             )
         return found, page.after
+
+    def _newest(self, ids: "Sequence[str]") -> "dict[str, Sequence[Job]]":
+        """Read the newest jobs of each schedule: those that run, and one that has ended."""
+        from synccron.model.job import SETTLED, Job
+        from synccron.store.base import Where
+
+        return {
+            each: [
+                *self._store.read(Job, Where(schedule=each, states=("running",)), limit=1).items,
+                *self._store.read(Job, Where(schedule=each, states=tuple(SETTLED)), limit=1).items,
+            ]
+            for each in ids
+        }
 
     def close(self) -> None:
         """Close the store."""

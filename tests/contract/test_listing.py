@@ -2,6 +2,8 @@
 
 from synccron.model.lease import Node
 from synccron.store.base import Where
+from synccron.store.etcd.listing import EtcdListing
+from synccron.store.etcd.store import EtcdStore
 from synccron.store.listing import Listed, RecordListing
 from synccron.store.sqlite import listing as on_sqlite
 from synccron.store.sqlite.store import SqliteStore
@@ -10,6 +12,8 @@ from tests.contract.conftest import World
 
 def listings(world: World) -> list[RecordListing | on_sqlite.SqliteListing]:
     made: list[RecordListing | on_sqlite.SqliteListing] = [RecordListing(world.store)]
+    if isinstance(world.store, EtcdStore):
+        made.append(EtcdListing(world.store))
     if isinstance(world.store, SqliteStore):
         path = str(world.store.files.database)
         made.append(on_sqlite.SqliteListing(path, world.clock, 5000, "FULL"))
@@ -64,3 +68,14 @@ def test_a_listing_is_chosen_and_read_by_the_page(world, monkeypatch):
         assert [one.id for one in whole(listing)] == ["s0", "s1", "s2", "s3", "s4"]
         assert [one.id for one in whole(listing, "s[!0-2]")] == ["s3", "s4"]
         assert [one.id for one in whole(listing, None, {"odd": "1"})] == ["s1", "s3"]
+
+
+def test_of_a_schedule_with_a_queue_the_last_that_ended_is_shown(world):
+    at, _, job = world.dispatched("x")
+    world.run(at, job.id, "failed")
+    for number in range(6):
+        world.pass_(1000, at)
+        world.trigger("x", key=f"k{number}")
+    for listing in listings(world):
+        (x,) = whole(listing)
+        assert (x.last_state, x.running) == ("failed", False)

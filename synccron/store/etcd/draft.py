@@ -216,17 +216,23 @@ def ranges(etcd: Etcd, keys: Sequence[bytes], revision: int = 0) -> tuple[list[P
 
 def firsts(etcd: Etcd, starts: Sequence[bytes]) -> list[Pair | None]:
     """Read the first of the keys that begin so, for each."""
-    found: list[Pair | None] = []
+    return [next(iter(each), None) for each in newest_below(etcd, starts, 1)]
+
+
+def newest_below(etcd: Etcd, starts: Sequence[bytes], most: int) -> list[list[Pair]]:
+    """Read the first few of the keys that begin so, for each: the newest, where they sort so."""
+    found: list[list[Pair]] = []
     for n in range(0, len(starts), MOST_OPERATIONS):
         asked = [
             etcd.messages.RequestOp(
                 request_range=etcd.messages.RangeRequest(
-                    key=start, range_end=end_of(start), limit=1
+                    key=start, range_end=end_of(start), limit=most
                 )
             )
             for start in starts[n : n + MOST_OPERATIONS]
         ]
-        found += [_first(each) for each in etcd.txn([], asked, []).responses]
+        answer = etcd.txn([], asked, [])
+        found += [list(map(pair_of, each.response_range.kvs)) for each in answer.responses]
     return found
 
 

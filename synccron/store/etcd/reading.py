@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
@@ -28,6 +28,7 @@ from synccron.store.etcd.layout import (
 from synccron.store.etcd.nodes import sums_of
 from synccron.store.etcd.view import View
 
+_PIECE = 500  # schedules that are read at once
 _TIES = 1024  # keys that one transaction may have made
 
 
@@ -35,28 +36,37 @@ def schedules(
     cluster: Cluster, where: Where, after: str | None, limit: int
 ) -> tuple[list[Schedule], str | None]:
     """Read a page of schedules, by id."""
-    with _standing(cluster, _wanted(where)) as view:
-        return _page(view, where, after, limit)
+    found: list[Schedule] = []
+    for view, names in _views(cluster, where, after):
+        found += _chosen(view, names, where, after, limit + 1 - len(found))
+        if len(found) > limit:
+            return found[:limit], found[limit - 1].id
+    return found, None
 
 
 def due(
     cluster: Cluster, where: Where, after: str | None, limit: int
 ) -> tuple[list[Due], str | None]:
     """Read a page of schedules with their intentions, and the slots on that have a job."""
-    # Of one view: a cursor beside the intentions of another moment would be a lie (law 2).
-    with _standing(cluster, _wanted(where)) as view:
-        found, more = _page(view, where, after, limit)
-        intentions = {
-            each.id: tuple(entry.job for entry in view.intentions(each.id)) for each in found
+    found: list[Schedule] = []
+    intentions: dict[str, tuple[Job, ...]] = {}
+    for view, names in _views(cluster, where, after):
+        # Of one view: a cursor beside the intentions of another moment would be a lie (law 2).
+        chosen = _chosen(view, names, where, after, limit + 1 - len(found))
+        intentions |= {
+            each.id: tuple(entry.job for entry in view.intentions(each.id)) for each in chosen
         }
-    return _completed(cluster, found, intentions), more
+        found += chosen
+        if len(found) > limit:
+            break
+    more = found[limit - 1].id if len(found) > limit else None
+    return _completed(cluster, found[:limit], intentions), more
 
 
-def _page(
-    view: View, where: Where, after: str | None, limit: int
-) -> tuple[list[Schedule], str | None]:
-    wanted = _wanted(where)
-    names = view.ids() if wanted is None else wanted
+def _chosen(
+    view: View, names: Sequence[str], where: Where, after: str | None, most: int
+) -> list[Schedule]:
+    """Give the schedules of a view that are wanted."""
     if where.paused_until is not None:
         names = [name for name in names if view.due_at(name) is None]
     if where.overdue is not None:
@@ -64,13 +74,47 @@ def _page(
         names = [name for name in names if (each := at[name]) is not None and each < where.overdue]
     found: list[Schedule] = []
     for name in names:
+        if len(found) == most:
+            break
         schedule = None if after is not None and name <= after else view.schedule(name)
-        if schedule is None or not _meets(schedule, where):
-            continue
-        if len(found) == limit:
-            return found, found[-1].id
-        found.append(schedule)
-    return found, None
+        if schedule is not None and _meets(schedule, where):
+            found.append(schedule)
+    return found
+
+
+def _views(
+    cluster: Cluster, where: Where, after: str | None
+) -> Iterator[tuple[View, Sequence[str]]]:
+    """Give views that have the schedules that may be wanted, and their ids in order.
+
+    Who has no mirror and asks for all reads a piece at a time: they may be a hundred thousand.
+    """
+    wanted = _wanted(where)
+    if wanted is not None or cluster.mirror is not None:
+        with _standing(cluster, wanted) as view:
+            yield view, view.ids() if wanted is None else wanted
+        return
+    layout, more = cluster.layout, True
+    begin = layout.watched("sched", "") if after is None else layout.watched("sched", after) + b"\0"
+    while more:
+        answer = cluster.etcd.range(begin, end_of(layout.watched("sched", "")), limit=_PIECE)
+        pairs, more = [pair_of(kv) for kv in answer.kvs], answer.more
+        if not pairs:
+            return
+        names = [last_part(pair.key) for pair in pairs]
+        revision = answer.header.revision
+        due_jobs = (
+            layout.watched("due", names[0], ""),
+            end_of(layout.watched("due", names[-1], "")),
+        )
+        view = cluster.read_view([due_jobs], revision)
+        keys = [layout.watched(kind, name) for kind in ("cursor", "history") for name in names]
+        others, _ = ranges(cluster.etcd, keys, revision)
+        for pair in (*pairs, *others):
+            if pair is not None:
+                view.set(pair)
+        yield view, names
+        begin = pairs[-1].key + b"\0"
 
 
 def due_soon(cluster: Cluster, look: Look, limit: int) -> list[Due]:

@@ -5,15 +5,16 @@ what it needs.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from heapq import nsmallest
 from typing import Any, Generic, TypeVar
 
 from synccron.model.job import ACTIVE, Job
 from synccron.model.lease import Node
-from synccron.model.schedule import Cursor, Schedule
+from synccron.model.schedule import SHELL, Cursor, Schedule
 from synccron.model.time import Instant
 from synccron.store.base import Look
 from synccron.store.codec import decode
@@ -29,6 +30,7 @@ from synccron.store.etcd.layout import (
     schedule_of,
 )
 
+_READ = 4096  # texts of schedules that are kept as records
 K = TypeVar("K", bound=tuple[Any, ...])
 
 
@@ -76,21 +78,35 @@ class Entry:
 
 
 class _Order(Generic[K]):
-    """Keys in order; few enough that moving them is cheaper than a tree."""
+    """Keys in order; few enough that moving them is cheaper than a tree.
+
+    What is added while it is `loading` is put in order once, and then.
+    """
 
     def __init__(self) -> None:
         self._keys: list[K] = []
+        self._loading = True
 
     def add(self, key: K) -> None:
-        insort(self._keys, key)
+        if self._loading:
+            self._keys.append(key)
+        else:
+            insort(self._keys, key)
 
     def discard(self, key: K) -> None:
+        self._settle()
         at = bisect_left(self._keys, key)
         if at < len(self._keys) and self._keys[at] == key:
             del self._keys[at]
 
     def __iter__(self) -> Iterator[K]:
+        self._settle()
         return iter(self._keys)
+
+    def _settle(self) -> None:
+        if self._loading:
+            self._keys.sort()
+            self._loading = False
 
 
 @dataclass(slots=True)
@@ -101,15 +117,26 @@ class _Line:
     running: dict[bytes, Entry] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=_READ)
+def _standing(text: bytes) -> Standing:
+    return decode(Standing, text.decode())
+
+
 class View:
-    """Records by their keys, and the orders in which they are asked for."""
+    """Records by their keys, and the orders in which they are asked for.
+
+    Of schedules it keeps the text, and the few facts that are asked of all of them: most are not
+    due for long, and as records a hundred thousand of them would fill hundreds of megabytes.
+    """
 
     def __init__(self, layout: Layout, base: int) -> None:
         self._root = layout.watched("")
         self._base = base
         self._mods: dict[bytes, int] = {}
-        self._standing: dict[str, tuple[Standing, int]] = {}
-        self._cursors: dict[str, Cursor] = {}
+        self._standing: dict[str, tuple[bytes, int]] = {}
+        self._cursors: dict[str, tuple[bytes, int]] = {}
+        self._paused: dict[str, Instant | None] = {}  # the schedules that are, and until when
+        self._needs: Counter[str] = Counter()
         self._history: dict[str, Instant] = {}
         self._due_at: dict[str, Instant] = {}
         self._due_order: _Order[tuple[Instant, str]] = _Order()
@@ -131,12 +158,13 @@ class View:
         kind, _, rest = pair.key[len(self._root) :].decode().partition("/")
         match kind:
             case "sched":
-                self._standing[rest] = (decode(Standing, pair.value.decode()), pair.mod)
+                self._stand(rest, pair)
                 self._place(rest)
+                return
             case "cursor":
-                read = decode(Cursor, pair.value.decode())
-                self._cursors[rest] = replace(read, mod=pair.mod)
+                self._cursors[rest] = (pair.value, pair.mod)
                 self._place(rest)
+                return
             case "history":
                 self._history[rest] = int(pair.value)
             case "due":
@@ -167,7 +195,7 @@ class View:
         kind, _, rest = key[len(self._root) :].decode().partition("/")
         match kind:
             case "sched":
-                self._standing.pop(rest, None)
+                self._stand(rest, None)
                 self._place(rest)
             case "cursor":
                 self._cursors.pop(rest, None)
@@ -197,11 +225,12 @@ class View:
 
     def definition(self, schedule_id: str | None) -> tuple[Standing, int] | None:
         """Give how a schedule stands, and the mark of that; None: it is not registered."""
-        return None if schedule_id is None else self._standing.get(schedule_id)
+        found = None if schedule_id is None else self._standing.get(schedule_id)
+        return None if found is None else (_standing(found[0]), found[1])
 
     def schedule(self, schedule_id: str) -> Schedule | None:
         """Give a schedule; None: it is not registered."""
-        found, cursor = self._standing.get(schedule_id), self._cursors.get(schedule_id)
+        found, cursor = self.definition(schedule_id), self._cursor(schedule_id)
         if found is None or cursor is None:
             return None
         intended = [each.run_at for each in self.intentions(schedule_id)]
@@ -296,18 +325,17 @@ class View:
 
     def undecided_at(self, schedule_id: str) -> Instant | None:
         """Tell the oldest slot of a schedule that is not decided; see `Schedule.undecided_at`."""
-        found, cursor = self._standing.get(schedule_id), self._cursors.get(schedule_id)
-        if found is None or cursor is None:
+        cursor = self._cursor(schedule_id)
+        if schedule_id not in self._standing or cursor is None:
             return None
-        if found[0].paused:
-            return found[0].paused_until
+        if schedule_id in self._paused:
+            return self._paused[schedule_id]
         return min([cursor.next, *(each.run_at for each in self.intentions(schedule_id))])
 
     def needs(self) -> frozenset[str]:
         """Tell what schedules and unsettled jobs need."""
-        found = {standing.definition.needs for standing, _ in self._standing.values()}
         entries = (*self._waiting.values(), *self.running.values())
-        return frozenset(found | {str(each.document["needs"]) for each in entries})
+        return frozenset(self._needs.keys() | {str(each.document["needs"]) for each in entries})
 
     def nodes(self) -> list[Node]:
         """Give the nodes that have not ended."""
@@ -324,6 +352,10 @@ class View:
 
     def mod(self, key: bytes) -> int:
         """Tell the revision that last wrote a key; 0: it is not there."""
+        kind, _, rest = key[len(self._root) :].decode().partition("/")
+        if kind in ("sched", "cursor"):
+            found = (self._standing if kind == "sched" else self._cursors).get(rest)
+            return 0 if found is None else found[1]
         return self._mods.get(key, 0)
 
     # How the orders are kept.
@@ -360,10 +392,35 @@ class View:
         before = self._due_at.pop(schedule_id, None)
         if before is not None:
             self._due_order.discard((before, schedule_id))
-        found, cursor = self._standing.get(schedule_id), self._cursors.get(schedule_id)
-        if found is not None and cursor is not None and not found[0].paused:
-            self._due_at[schedule_id] = cursor.due_at
-            self._due_order.add((cursor.due_at, schedule_id))
+        found = self._cursors.get(schedule_id)
+        if found is not None and schedule_id in self._standing and schedule_id not in self._paused:
+            cursor = document(found[0])  # as Cursor.due_at, which this spares to make
+            due_at = max(cursor["next"], cursor.get("retry_at") or cursor["next"])
+            self._due_at[schedule_id] = due_at
+            self._due_order.add((due_at, schedule_id))
+
+    def _stand(self, schedule_id: str, pair: Pair | None) -> None:
+        """Keep how a schedule stands; None: it is gone."""
+        before = self._standing.pop(schedule_id, None)
+        if before is not None:
+            needs = _needs(document(before[0]))
+            self._needs[needs] -= 1
+            if not self._needs[needs]:
+                del self._needs[needs]
+        self._paused.pop(schedule_id, None)
+        if pair is None:
+            return
+        self._standing[schedule_id] = (pair.value, pair.mod)
+        found = document(pair.value)
+        self._needs[_needs(found)] += 1
+        if found.get("paused"):
+            self._paused[schedule_id] = found.get("paused_until")
+
+    def _cursor(self, schedule_id: str) -> Cursor | None:
+        found = self._cursors.get(schedule_id)
+        if found is None:
+            return None
+        return replace(decode(Cursor, found[0].decode()), mod=found[1])
 
     def _active(self, line: str) -> list[Entry]:
         found = self._lines.get(line)
@@ -391,3 +448,9 @@ def _rank(entry: Entry) -> tuple[Instant, str]:
 def _line_in(key: bytes, root: bytes) -> str:
     """Read the line out of a key of a job: `{root}due/{line}/…`."""
     return key[len(root) :].decode().split("/", 2)[1]
+
+
+def _needs(standing: Mapping[str, Any]) -> str:
+    """Read what a schedule needs, as Definition.needs tells it."""
+    handler = standing["definition"].get("handler")
+    return SHELL if handler is None else str(handler)
