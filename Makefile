@@ -57,9 +57,8 @@ man: $(STAMP)  ## write man/synccron.1 anew
 deploy: $(STAMP)  ## write the units in deploy/ anew
 	$(BIN)/python -m synccron.cli.unit deploy
 
-bench: $(STAMP) $(ETCD)  ## measure, and write docs/performance.md and docs/performance-etcd.md
-	$(BIN)/python benchmarks/run.py
-	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" PYTHONPATH=. $(BIN)/python benchmarks/cluster.py
+bench: $(STAMP) $(ETCD)  ## measure, and write docs/performance.md (BENCH=short: a little of each)
+	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" BENCH=$(BENCH) $(BIN)/python -m benchmarks.run $(SECTIONS)
 
 lock:  ## renew requirements-dev.lock with the newest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)

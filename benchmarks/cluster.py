@@ -1,24 +1,24 @@
-"""Measure the store on etcd against plain etcd in the same run, and write docs/performance-etcd.md.
+"""The store on etcd, beside plain etcd in the same run.
 
-`make bench` runs it (some minutes; it needs etcd). The limit of a figure is what transactions of
+The limit of a figure is what transactions of
 the same size do from one client on the same members at that time.
 """
 
-import argparse
 import os
-import platform
+import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from benchmarks.measure import Amount, Figure, figures, quantiles, table, until
 from synccron.client import Client, Schedule
 from synccron.clock import SystemClock
 from synccron.model.change import register
@@ -34,7 +34,8 @@ from synccron.store.etcd.store import EtcdStore
 from tests.etcd import Members
 from tests.make import definition
 
-PAGE = Path(__file__).parent.parent / "docs" / "performance-etcd.md"
+TITLE = "On etcd"
+OPERATIONS = {"dispatched": 3, "claimed": 3, "settled": 3}
 CLOCK = SystemClock()
 OFFERED = frozenset({"run"})
 
@@ -139,11 +140,6 @@ def nodes(
             each.wait(60)
 
 
-def until(seen: object) -> None:
-    while not seen():  # type: ignore[operator]
-        threading.Event().wait(0.005)
-
-
 def lateness(url: str, folder: Path, count: int, schedules: int, seconds: int) -> list[float]:
     """Lateness in ms of every-second schedules on some nodes; each slot has one job."""
     with Client(url, create=True) as client:
@@ -181,16 +177,20 @@ def failover(url: str, folder: Path, lease: str, rounds: int) -> list[float]:
                 until(lambda: client.status().leader in running and len(client.nodes()) == 2)
                 leader, before = client.status().leader, client.get("tick").cursor_at
                 assert leader is not None
-                until(lambda seen=before: client.get("tick").cursor_at != seen)
+                until(partial(moved, client, before))
                 seen = client.get("tick").cursor_at
                 killed = time.perf_counter()
                 running[leader].kill()
                 running[leader].wait()
-                until(lambda seen=seen: client.get("tick").cursor_at != seen)
+                until(partial(moved, client, seen))
                 took.append(time.perf_counter() - killed)
                 with (folder / f"{leader}.log").open("ab") as log:
                     running[leader] = subprocess.Popen(running[leader].args, stderr=log)
     return took
+
+
+def moved(client: Client, cursor: datetime | None) -> bool:
+    return client.get("tick").cursor_at != cursor
 
 
 def trigger_to_start(url: str, folder: Path, count: int) -> list[float]:
@@ -208,17 +208,8 @@ def trigger_to_start(url: str, folder: Path, count: int) -> list[float]:
     return took
 
 
-def spread(values: Sequence[float]) -> str:
-    ordered = sorted(values)
-    p99 = ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)]
-    return f"{statistics.median(ordered):,.4g} | {p99:,.4g} | {ordered[-1]:,.4g} | {len(ordered):,}"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small amounts, to see that it runs")
-    quick = parser.parse_args().quick
-    slots, rounds, seconds = (300, 1, 5) if quick else (5000, 3, 60)
+def section(amount: Amount) -> str:
+    slots, rounds, seconds = amount.pick(4000, 300), amount.rounds, amount.pick(20, 5)
     rows, folder = [], Path(tempfile.mkdtemp(prefix="synccron-bench-"))
     for count in (1, 3):
         members = Members(count)
@@ -227,93 +218,58 @@ def main() -> None:
             found = [verbs(members.url(f"verbs/{n}"), slots) for n in range(rounds)]
         finally:
             members.close()
-        plain = statistics.median(each["plain"] for each in found)
-        for name, operations in (("dispatched", 3), ("claimed", 3), ("settled", 3)):
-            rate = statistics.median(each[name] for each in found)
-            rows.append(
-                f"| {count} | {name} | {rate:,.0f} /s | {operations} | {plain:,.0f} /s |"
-                f" {rate * operations / plain:.2f} |"
-            )
+        plain = [each["plain"] for each in found]
+        for name, operations in OPERATIONS.items():
+            ours = [operations * each[name] for each in found]
+            what = f"{name}, {count} member{'s' * (count > 1)} ({operations} operations)"
+            rows.append(Figure(what, "op/s", ours, plain, "plain puts"))
     members = Members(1)
     try:
         members.start()
-        shapes = [(3, 20)] if quick else [(1, 100), (3, 200), (10, 200)]
         late = [
-            f"| {count} nodes, {many} schedules | "
-            + spread(lateness(members.url(f"late/{count}"), folder, count, many, seconds))
-            + " |"
-            for count, many in shapes
+            [f"{count} nodes, {many} schedules", *quantiles(took)]
+            for count, many in amount.pick([(1, 100), (3, 200)], [(3, 20)])
+            if (took := lateness(members.url(f"late/{count}"), folder, count, many, seconds))
         ]
         over = [
-            f"| {lease} | "
-            + spread(failover(members.url(f"over/{lease}"), folder, lease, rounds))
-            + " |"
-            for lease in (("2s",) if quick else ("2s", "5s"))
+            [
+                f"`--lease {lease}`",
+                *quantiles(failover(members.url(lease), folder, lease, rounds), "s"),
+            ]
+            for lease in amount.pick(("2s", "5s"), ("2s",))
         ]
-        begun = spread(trigger_to_start(members.url("trigger"), folder, 20 if quick else 200))
+        begun = quantiles(trigger_to_start(members.url("trigger"), folder, amount.pick(200, 20)))
     finally:
         members.close()
-    page = TEMPLATE.format(
-        cores=os.cpu_count(),
-        python=platform.python_version(),
-        date=datetime.now(UTC).date(),
+        shutil.rmtree(folder, ignore_errors=True)
+    header = ("", "p50", "p99", "worst", "times")
+    return TEMPLATE.format(
         slots=f"{slots:,}",
         seconds=seconds,
-        rows="\n".join(rows),
-        late="\n".join(late),
-        over="\n".join(over),
-        begun=begun,
+        rows=figures(rows),
+        late=table(header, late),
+        over=table(header, over),
+        begun=table(header, [["trigger to start", *begun]]),
     )
-    print(page)
-    if not quick:
-        PAGE.write_text(page)
 
 
-TEMPLATE = """# Performance on etcd
+TEMPLATE = """Members, nodes and this client share the cores. {slots} slots due at once, one handle, in
+batches; the limit is plain puts of 400 bytes, 120 in a transaction, from the same client on the same members.
+Rates are of operations: what is dispatched writes job, due and cursor; a claim deletes due and writes run and
+job; a settlement writes job and output and deletes run.
 
-Written by `make bench` on {cores} cores, Python {python}, etcd 3.4 with its data in memory,
-on {date}. Members, nodes and this client share the cores: trust ratios more than numbers.
-
-## Throughput
-
-{slots} slots due at once, one handle, in batches; the limit is plain puts of 400 bytes, 120 in a
-transaction, from the same client on the same members in the same run. The ratio counts operations
-(what is dispatched writes job, due and cursor; a claim deletes due and writes run and job; a
-settlement writes job and output and deletes run).
-
-| members | what | rate | operations | limit, operations | ratio |
-|---|---|---|---|---|---|
 {rows}
 
-## Lateness
+Every-second schedules for {seconds} s, from the slot to the claim as recorded; each slot had exactly one job.
 
-Every-second schedules for {seconds} s, ms from the slot to the claim as recorded; each slot had
-exactly one job.
-
-| | p50 | p99 | worst | jobs |
-|---|---|---|---|---|
 {late}
 
-Ten nodes, etcd and two hundred processes a second are more than two cores can do: that row shows a
-machine that is full, and that no slot is lost or doubled on it.
+From `kill -9` of the leader to the next dispatch. etcd ends a lease after its whole time, which begins with the
+last renewal (a third of it apart); the rest is ours and the next slot's.
 
-## The leader is killed
-
-Seconds from `kill -9` of the leader to the next dispatch. etcd ends a lease after its whole time,
-which begins with the last renewal (a third of it apart); the rest is ours and the next slot's.
-
-| `--lease` | p50 | p99 | worst | times |
-|---|---|---|---|---|
 {over}
 
-## A trigger
+From the call of a trigger to the start of the attempt on one of two nodes, from another process.
 
-Milliseconds from the call to the start of the attempt on one of two nodes, from another process.
-
-| p50 | p99 | worst | times |
-|---|---|---|---|
-| {begun} |
+{begun}
 """
-
-if __name__ == "__main__":
-    main()

@@ -135,6 +135,7 @@ class View:
         self._mods: dict[bytes, int] = {}
         self._standing: dict[str, tuple[bytes, int]] = {}
         self._cursors: dict[str, tuple[bytes, int]] = {}
+        self._retry_at: dict[str, Instant] = {}  # of the dispatches that failed
         self._paused: dict[str, Instant | None] = {}  # the schedules that are, and until when
         self._needs: Counter[str] = Counter()
         self._history: dict[str, Instant] = {}
@@ -273,8 +274,7 @@ class View:
         return [each for _, each in sorted((at, name) for name, at in found.items())][:limit]
 
     def _tried_later(self, schedule_id: str, now: Instant) -> bool:
-        cursor = self._cursors.get(schedule_id)
-        return cursor is not None and cursor.retry_at is not None and cursor.retry_at > now
+        return self._retry_at.get(schedule_id, 0) > now
 
     def waiting(self, until: Instant) -> Iterator[Entry]:
         """Give the jobs that may start by an instant, earliest first.
@@ -389,13 +389,17 @@ class View:
         return self._lines.setdefault(name, _Line())
 
     def _place(self, schedule_id: str) -> None:
+        self._retry_at.pop(schedule_id, None)
         before = self._due_at.pop(schedule_id, None)
         if before is not None:
             self._due_order.discard((before, schedule_id))
         found = self._cursors.get(schedule_id)
         if found is not None and schedule_id in self._standing and schedule_id not in self._paused:
             cursor = document(found[0])  # as Cursor.due_at, which this spares to make
-            due_at = max(cursor["next"], cursor.get("retry_at") or cursor["next"])
+            retry_at = cursor.get("retry_at")
+            if retry_at is not None:
+                self._retry_at[schedule_id] = retry_at
+            due_at = max(cursor["next"], retry_at or cursor["next"])
             self._due_at[schedule_id] = due_at
             self._due_order.add((due_at, schedule_id))
 
