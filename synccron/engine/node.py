@@ -7,9 +7,11 @@ number of times leaves nothing behind but its record in the store.
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 import tzdata
 
@@ -40,6 +42,9 @@ from synccron.model.time import SECOND, Duration, format_duration, format_instan
 from synccron.store import logs_of, open_store, shortest_lease
 from synccron.store.base import Store
 from synccron.store.logs import log_path
+
+if TYPE_CHECKING:
+    from synccron.engine.tracing import Traces
 
 HISTORY_BYTES = 256 << 20  # on etcd, whose quota is 2 GiB
 LEAD_OVER: Duration = 5 * SECOND  # what is written reaches past two leases by so much
@@ -106,7 +111,10 @@ class Node:
         self._check()
         self._tally = Tally()
         self._measure = measure
+        self._traces = _traces(self.id)
         listeners = [on_event] if on_event else []
+        if self._traces is not None:
+            listeners.append(self._traces.hear)
         self._events = Events(self._clock.now, self._count, *listeners)
         self._bell = Bell(self._clock)
         self._heart = Bell(self._clock)
@@ -281,6 +289,7 @@ class Node:
             concurrency=self._concurrency,
             lease=self._lease,
             fit=lambda: self._skew.fit,
+            traces=self._traces,
         )
         shared = self._bell
         self._teller = Teller(
@@ -421,3 +430,12 @@ class Node:
             step()
         except (StoreError, SessionLost) as error:
             self._events.emit("store_lost", "warning", code=error.code, message=error.message)
+
+
+def _traces(node: str) -> "Traces | None":
+    """Trace, where somebody has configured OpenTelemetry in this process: it is imported, then."""
+    if "opentelemetry.trace" not in sys.modules:
+        return None
+    from synccron.engine.tracing import Traces
+
+    return Traces(node)

@@ -6,8 +6,9 @@ the store. Results are held until the store takes or refuses them.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from synccron.clock import Bell, Clock
 from synccron.engine.tally import Tally
@@ -20,6 +21,9 @@ from synccron.model.schedule import JsonText
 from synccron.model.settle import settle
 from synccron.model.time import SECOND, Duration, Instant, format_instant
 from synccron.store.base import Store, Where
+
+if TYPE_CHECKING:
+    from synccron.engine.tracing import Attempted, Traces
 
 AT_ONCE = 4  # jobs of other nodes that it takes over at once
 PACE: Duration = 50  # and how often it does, in ms
@@ -34,6 +38,7 @@ class _Attempt:
     claim: Claim
     run: Run | None = None
     stopped: Ending | None = None
+    traced: "Attempted | None" = None
 
 
 class Share:
@@ -97,6 +102,7 @@ class Worker:
         concurrency: int,
         lease: Duration,
         fit: Callable[[], bool] = lambda: True,
+        traces: "Traces | None" = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -110,6 +116,7 @@ class Worker:
         self._concurrency = concurrency
         self._lease = lease
         self._fit = fit
+        self._traces = traces
         self._lock = threading.Lock()
         self._attempts: dict[str, _Attempt] = {}
         self._ended: deque[Settlement] = deque()
@@ -288,15 +295,18 @@ class Worker:
             fence=claim.fence,
             lateness_ms=job.lateness if len(job.attempts) == 1 and job.kind == "slot" else None,
         )
+        if self._traces is not None:
+            attempt.traced = self._traces.begin(job)
+        variables = {} if attempt.traced is None else attempt.traced.variables
         run = self._handlers.start(
-            self._invocation(claim), lambda outcome: self._end(attempt, outcome)
+            self._invocation(claim, variables), lambda outcome: self._end(attempt, outcome)
         )
         with self._lock:
             attempt.run, why = run, attempt.stopped
         if why is not None:
             run.stop(why)
 
-    def _invocation(self, claim: Claim) -> Invocation:
+    def _invocation(self, claim: Claim, variables: Mapping[str, str]) -> Invocation:
         job, definition = claim.job, claim.definition
         number = len(job.attempts)
         steps = (
@@ -317,7 +327,7 @@ class Worker:
             input=definition.input if job.input is None else job.input,
             run=definition.run,
             handler=definition.handler,
-            env=definition.env,
+            env={**variables, **definition.env},
             cwd=definition.cwd,
             user=definition.user,
             timeout=definition.timeout,
@@ -329,7 +339,10 @@ class Worker:
         )
 
     def _end(self, attempt: _Attempt, outcome: Outcome) -> None:
-        settlement = settle(attempt.claim, outcome, self._clock.now(), self._luck())
+        now = self._clock.now()
+        if attempt.traced is not None:
+            attempt.traced.end(outcome, now)
+        settlement = settle(attempt.claim, outcome, now, self._luck())
         with self._lock:
             self._attempts.pop(attempt.claim.job.id, None)
             self._ended.append(settlement)
