@@ -9,7 +9,7 @@ TOOLS := $(CURDIR)/$(ETCD)/usr/bin:$(CURDIR)/$(SYSTEMD)/tool
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults check format completions man deploy bench lock clean
+.PHONY: help demo test faults explore check format completions man deploy bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: $(STAMP) $(ETCD) $(SYSTEMD)  ## run all tests
 
 faults: $(STAMP) $(ETCD)  ## break everything, at length; prints what was tried and which laws broke
 	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" SYNCCRON_FAULTS=long SYNCCRON_KILLS=40 $(BIN)/pytest -m faults --timeout 1800
+
+explore: $(STAMP)  ## every order of steps to a depth of 6, and a million random ones, against the laws
+	PYTHONPATH=. $(BIN)/python -m tests.simulation.explore
 
 check: $(STAMP)  ## lint, format, types, the direction of imports
 	$(BIN)/ruff check .

@@ -74,26 +74,46 @@ def judge(
     return tuple(found)
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class _Record:
+    """The slots from `first` to `last`, their number, and when that was written."""
+
+    first: Instant
+    last: Instant
+    count: int
+    at: Instant
+
+
 def _slots(history: History) -> Iterator[Violation]:
     """Laws 1 and 2: each slot of each revision's rhythm has exactly one record."""
     schedule = history.schedule
     records = sorted(_records(history))
-    for first, last, table in _rhythms(history):
-        within = [record for record in records if first <= record[0] < last]
-        yield from _walk(schedule.id, table, max(first, schedule.cursor.history_from), last, within)
+    for before, after in pairwise(records):
+        if after.first <= before.last:
+            message = f"two records for {format_instant(after.first)}"
+            yield Violation(law="one job per slot", subject=schedule.id, message=message)
+    for first, end, since, table in _rhythms(history):
+        begin = max(first, schedule.cursor.history_from)
+        within = [each for each in records if begin <= each.last and each.first < end]
+        yield from _walk(schedule.id, table, begin, end, since, within)
 
 
-def _records(history: History) -> Iterator[tuple[Instant, Instant, int]]:
+def _records(history: History) -> Iterator[_Record]:
     for job in history.jobs:
         if job.kind == "slot" and job.slot is not None:
-            yield job.slot, job.slot, 1
+            yield _Record(job.slot, job.slot, 1, job.created_at)
     for miss in history.misses:
-        yield miss.first, miss.last, miss.count
+        yield _Record(miss.first, miss.last, miss.count, miss.recorded_at)
 
 
-def _rhythms(history: History) -> Iterator[tuple[Instant, Instant, Timetable]]:
-    """Give each stretch of one cron and zone: from its first cursor to where the next took over."""
-    kept = sorted(history.revisions, key=lambda revision: revision.version)
+def _rhythms(history: History) -> Iterator[tuple[Instant, Instant, Instant, Timetable]]:
+    """Give each stretch of one cron and zone: from its first cursor to where the next took over.
+
+    Also since when it is so, by the clock of who registered it.
+    """
+    # Those of before a removal are of another life: between the two there were no slots.
+    lived = (each for each in history.revisions if each.at >= history.schedule.created_at)
+    kept = sorted(lived, key=lambda revision: revision.version)
     starts = [
         revision
         for before, revision in pairwise([None, *kept])
@@ -105,31 +125,31 @@ def _rhythms(history: History) -> Iterator[tuple[Instant, Instant, Timetable]]:
             continue
         end = history.schedule.cursor.next if following is None else following.at + 1
         definition = revision.definition
-        yield revision.cursor, end, timetable(definition.cron, definition.tz, definition.id)
+        table = timetable(definition.cron, definition.tz, definition.id)
+        yield revision.cursor, end, revision.at, table
 
 
 def _walk(
     subject: str,
     table: Timetable,
-    first: Instant,
+    begin: Instant,
     end: Instant,
-    records: Iterable[tuple[Instant, Instant, int]],
+    since: Instant,
+    records: Iterable[_Record],
 ) -> Iterator[Violation]:
-    passed = first - 1
-    for start, last, count in records:
-        if last < first:
-            continue
-        if start <= passed:
-            message = f"two records for {format_instant(start)}"
-            yield Violation(law="one job per slot", subject=subject, message=message)
-        yield from _gap(subject, table, passed, start - 1)
-        if table.count(max(start, first) - 1, last) != count and start >= first:
+    """Walk the records of a stretch; one that reaches out of it, or is older, counts otherwise."""
+    passed = begin - 1
+    for each in records:
+        yield from _gap(subject, table, passed, each.first - 1)
+        counted = table.count(each.first - 1, each.last)
+        inside = each.first >= begin and each.last < end and each.at >= since
+        if inside and counted != each.count:
             message = (
-                f"the record from {format_instant(start)} to {format_instant(last)} counts {count}"
-                f" slots, its cron {table.count(start - 1, last)}"
+                f"the record from {format_instant(each.first)} to {format_instant(each.last)}"
+                f" counts {each.count} slots, its cron {counted}"
             )
             yield Violation(law="no slot vanishes", subject=subject, message=message)
-        passed = max(passed, last)
+        passed = max(passed, each.last)
     yield from _gap(subject, table, passed, end - 1)
 
 

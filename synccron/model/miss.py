@@ -39,7 +39,8 @@ def missed(
                     count=count,
                     reason=reason,
                     recorded_at=now,
-                    follows=table.previous(oldest - 1),
+                    # Behind a cut there is another record, whether this cron has its slot or not.
+                    follows=table.previous(oldest - 1) if start == first else None,
                     by=by,
                     epoch=epoch,
                 )

@@ -38,6 +38,7 @@ from synccron.store.etcd.mirror import Horizon
 from synccron.store.etcd.store import EtcdStore
 from synccron.store.sqlite.store import SqliteStore
 from tests.make import definition
+from tests.simulation.memory import Memory, MemoryStore
 
 LEASE: Duration = 5 * SECOND
 NODE_LEASE: Duration = 15 * SECOND
@@ -90,6 +91,26 @@ class Sqlite:
     def close(self) -> None:
         for store in self._opened:
             store.close()
+
+
+class InMemory:
+    """The store of the simulations: what holds of the others holds of it."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self._memory = Memory(self.clock)
+
+    def open(self) -> Store:
+        return MemoryStore(self._memory)
+
+    def expire(self, session: Session) -> None:
+        self._memory.expire(session.id)
+
+    def kill(self, session: Session) -> None:
+        self._memory.kill(session.id)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class LeaseClock(ManualClock):
@@ -183,7 +204,7 @@ class Etcd:
             self._horizon.wrote(revision)
 
 
-BACKENDS = ("sqlite", "etcd", "etcd-following")
+BACKENDS = ("sqlite", "memory", "etcd", "etcd-following")
 
 
 class World:
@@ -358,6 +379,8 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
     made: Backend
     if request.param == "sqlite":
         made = Sqlite(tmp_path)
+    elif request.param == "memory":
+        made = InMemory()
     else:
         url = request.getfixturevalue("etcd").url(f"test/{secrets.token_hex(8)}")
         made = Etcd(url, follows=request.param == "etcd-following")

@@ -333,3 +333,34 @@ def test_the_next_dispatch_goes_on_where_the_last_one_ended(world, every):
     found = sorted(job.slot for job in world.jobs())
     assert all(after - before == every * SECOND for before, after in pairwise(found))
     assert found[-1] > start + 24 * SECOND - every * SECOND
+
+
+def test_law_2_no_entry_of_misses_grows_over_a_record_of_the_cron_before(world):
+    start, at, _ = written(world)
+    passed(world, at, seconds=9)
+    term = world.lead(at)
+    assert world.store.dispatch(term, world.plans(term, 0)) == [True]
+    (before,) = world.store.read(Miss, Where(schedule="job")).items
+    assert (before.reason, before.last) == ("misfire", start + 3 * SECOND)
+    for candidate in world.waiting():
+        world.run(at, candidate.job.id)
+    world.register(cron="*/3 * * * * *")
+    world.clock.advance(60 * SECOND)
+    at = world.join("n2")
+    term = world.lead(at)
+    skipped = Miss(
+        schedule_id="job",
+        first=start + 12 * SECOND,
+        last=start + 12 * SECOND,
+        count=1,
+        reason="misfire",
+        recorded_at=0,
+        follows=before.last,
+    )
+    (plan,) = world.plans(term, 0)
+    assert world.store.dispatch(term, [replace(plan, misses=(skipped,))]) == [True]
+    kept = world.store.read(Miss, Where(schedule="job")).items
+    assert [(each.first, each.last) for each in kept] == [
+        (skipped.first, skipped.last),
+        (before.first, before.last),
+    ]

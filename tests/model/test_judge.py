@@ -103,6 +103,50 @@ def test_a_change_of_the_cron_is_judged_by_the_cron_of_each_time() -> None:
     assert laws(judge([replace(both, jobs=WHOLE)], quiet=True)) == ["no slot vanishes"]
 
 
+def test_an_entry_of_misses_that_goes_on_over_a_change_of_the_cron_is_whole() -> None:
+    sparse = definition(cron="*/10 * * * *")
+    passed = miss(at("22:02:00"), at("22:10:00"), 4)  # 22:02, 22:03, 22:04 and 22:10
+    both = replace(
+        history(WHOLE[:1], [passed], at("22:20:00")),
+        revisions=[
+            revision(definition(), 1, NOW, at("22:01:00")),
+            revision(sparse, 2, at("22:04:30"), at("22:10:00")),
+        ],
+    )
+    assert judge([both], quiet=True) == ()
+
+
+def test_between_a_removal_and_a_new_registration_there_are_no_slots() -> None:
+    again = at("22:03:00")
+    whole = history(WHOLE[1:], [])
+    lived = replace(
+        whole,
+        schedule=replace(
+            whole.schedule,
+            created_at=again,
+            cursor=replace(whole.schedule.cursor, history_from=again),
+        ),
+        revisions=[*whole.revisions, revision(definition(), 2, again, at("22:04:00"))],
+    )
+    assert judge([lived], quiet=True) == ()
+
+
+def test_a_slot_of_the_cron_before_that_got_its_record_early_is_none_of_the_new_one() -> None:
+    sparse = definition(cron="*/10 * * * *")
+    early = replace(WHOLE[0], id="early", slot=at("22:11:00"), attempts=(), state="cancelled")
+    both = replace(
+        history([*WHOLE, early, done(schedule(), at("22:10:00"), 3)], MISSED, at("22:20:00")),
+        revisions=[
+            revision(definition(), 1, NOW, at("22:01:00")),
+            revision(sparse, 2, at("22:04:30"), at("22:10:00")),
+        ],
+    )
+    assert (
+        judge([replace(both, jobs=[replace(j, created_at=NOW) for j in both.jobs])], quiet=True)
+        == ()
+    )
+
+
 def test_what_retention_took_is_not_asked_for() -> None:
     kept = history([WHOLE[1]], [])
     cursor = replace(kept.schedule.cursor, history_from=at("22:04:00"))

@@ -113,8 +113,7 @@ def claim(
 ) -> list[Claim | None]:
     """Do what each admission says, if it stands. Raises SessionLost."""
     busy = _busy(cluster, admissions)
-    named = {each.miss.schedule_id for each in admissions if each.miss is not None}
-    passed = misses.newest(cluster, sorted(named))
+    passed = misses.to_join(cluster, [each.miss for each in admissions if each.miss is not None])
 
     def drafting(admission: Admission, mod: int | None) -> Callable[[int], Draft]:
         def make(place: int) -> Draft:

@@ -7,14 +7,40 @@ from synccron.model.job import Miss
 from synccron.model.time import Instant
 from synccron.store.codec import decode, encode
 from synccron.store.etcd.cluster import Cluster
-from synccron.store.etcd.draft import Draft, firsts, ranges
-from synccron.store.etcd.layout import Pair, newest_first
+from synccron.store.etcd.draft import Draft, firsts, keys_between, ranges
+from synccron.store.etcd.layout import Pair, last_part, newest_first, place_of
 
 
 def newest(cluster: Cluster, schedule_ids: Sequence[str]) -> dict[str, Pair | None]:
     """Read the newest entry of each schedule."""
     starts = [cluster.layout.kept("miss", each, "") for each in schedule_ids]
     return dict(zip(schedule_ids, firsts(cluster.etcd, starts), strict=True))
+
+
+def to_join(cluster: Cluster, passed: Sequence[Miss]) -> dict[str, Pair | None]:
+    """Read the entry of each schedule that its misses may join; None: they make a new one.
+
+    Law 2: no entry covers a slot that has another record. Where the cron has changed since, there
+    may be jobs between the two, of slots that the new cron does not have.
+    """
+    oldest = {each.schedule_id: each for each in sorted(passed, key=lambda miss: -miss.first)}
+    found = newest(cluster, list(oldest))
+    near = [name for name, pair in found.items() if pair and _ends(pair) == oldest[name].follows]
+    between = [
+        (
+            cluster.layout.kept("job", name, newest_first(oldest[name].first - 1)),
+            cluster.layout.kept("job", name, newest_first(oldest[name].follows or 0)),
+        )
+        for name in near
+    ]
+    for name, keys in zip(near, keys_between(cluster.etcd, between), strict=True):
+        if any(place_of(last_part(key)) is not None for key in keys):
+            found[name] = None
+    return found
+
+
+def _ends(pair: Pair) -> Instant:
+    return decode(Miss, pair.value.decode()).last
 
 
 def erase(cluster: Cluster, draft: Draft, misses: Sequence[Miss]) -> None:
@@ -35,7 +61,7 @@ def erase(cluster: Cluster, draft: Draft, misses: Sequence[Miss]) -> None:
 def write(
     cluster: Cluster, draft: Draft, misses: Sequence[Miss], before: Pair | None
 ) -> frozenset[Instant]:
-    """Add misses of one schedule, oldest first, to a draft; `before` is its newest entry.
+    """Add misses of one schedule, oldest first, to a draft; `before` is what they may join.
 
     Gives the slots that a new entry begins with.
 

@@ -48,7 +48,7 @@ def apply(cluster: Cluster, changes: Sequence[Change], now: Instant) -> bool:
 def dispatch(cluster: Cluster, term: Term, plans: Sequence[Plan]) -> list[bool]:
     """Write each plan that stands. Raises StaleTerm."""
     late = [abs(cluster.clock.now() - plan.at) > term.ttl for plan in plans]
-    joined = misses.newest(cluster, [plan.schedule_id for plan in plans if plan.misses])
+    joined = misses.to_join(cluster, [miss for plan in plans for miss in plan.misses])
     makes = [
         lambda _, plan=plan: _plan(cluster, plan, joined.get(plan.schedule_id))
         for plan, old in zip(plans, late, strict=True)
@@ -215,7 +215,7 @@ def _change(cluster: Cluster, draft: Draft, change: Change, seen: _Seen) -> None
     if change.erased:
         misses.erase(cluster, draft, change.erased)
     if change.misses:
-        before = misses.newest(cluster, [change.id])[change.id]
+        before = misses.to_join(cluster, change.misses)[change.id]
         misses.write(cluster, draft, _in_order(change.misses), before)
     if change.revision is not None:
         key = revision_key(layout, change.id, change.revision.version)

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from synccron.model.job import DeadLetter, Job, Miss, Notice
+from synccron.model.job import DeadLetter, Job, Miss, Notice, slot_key
 from synccron.model.time import Instant
 from synccron.store.codec import encode
 from synccron.store.sqlite.rows import (
@@ -26,10 +26,19 @@ _UPDATE_JOB = (
 )
 _INSERT_MISS = insert("misses", MISS_FIELDS)
 _INSERT_LETTER = insert("dead_letters", DEAD_LETTER_FIELDS)
+# Law 2: no entry covers a slot that has another record. Where the cron has changed since, there may
+# be such slots between the two that the new cron does not have.
 _JOIN_MISS = """
-UPDATE misses SET last = ?, count = count + ?, recorded_at = ?, by = ?, epoch = ?
+UPDATE misses SET last = :last, count = count + :count, recorded_at = :recorded_at, by = :by,
+  epoch = :epoch
 WHERE seq = (
-  SELECT seq FROM misses WHERE schedule_id = ? AND last = ? AND reason = ? ORDER BY seq DESC LIMIT 1
+  SELECT seq FROM misses WHERE schedule_id = :schedule_id AND last = :follows AND reason = :reason
+  ORDER BY seq DESC LIMIT 1
+) AND NOT EXISTS (
+  SELECT 1 FROM misses
+  WHERE schedule_id = :schedule_id AND last > :follows AND first < :first
+) AND NOT EXISTS (
+  SELECT 1 FROM jobs WHERE id > :after AND id < :before AND kind = 'slot'
 )
 """
 _FIRST_LONE = """
@@ -105,16 +114,12 @@ def _insert_miss(transaction: Transaction, miss: Miss) -> bool:
     if miss.follows is not None:
         joined = transaction.db.execute(
             _JOIN_MISS,
-            (
-                miss.last,
-                miss.count,
-                miss.recorded_at,
-                miss.by,
-                miss.epoch,
-                miss.schedule_id,
-                miss.follows,
-                miss.reason,
-            ),
+            {
+                **{name: getattr(miss, name) for name in MISS_FIELDS},
+                "follows": miss.follows,
+                "after": slot_key(miss.schedule_id, miss.follows),
+                "before": slot_key(miss.schedule_id, miss.first),
+            },
         )
         if joined.rowcount:
             return False
