@@ -47,7 +47,7 @@ ExecStart={command}
 # Registers the files of --apply again.
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
-RestartSec=2
+RestartSec=5
 # What it was told makes no sense: trying again would not mend that.
 RestartPreventExitStatus=2
 # It is fed only while every loop of the node really turns.
