@@ -27,9 +27,10 @@ from synccron.errors import InvalidInput
 from synccron.model.cron import timetable
 from synccron.model.definition import FIELDS, Problem, define, unknown
 from synccron.model.definition import Path as Place
-from synccron.model.schedule import Definition
+from synccron.model.schedule import Definition, JsonText
 from synccron.model.time import format_duration
 
+_ASKED_AT_ONCE = 5000  # inputs
 _MOST = 1000  # errors that are told
 _JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _JSON_WORDS = {"null": None, "~": None, "": None, "true": True, "false": False}
@@ -206,6 +207,9 @@ class _File:
         self._spool = spool
         self._owners = owners
         self._progress = progress
+        # Handlers that can be imported here are asked of many inputs at once.
+        self._inputs: list[tuple[str, JsonText, yaml.Node]] = []
+        self._shapeless: set[str] = set()
 
     def read(self, source: IO[bytes]) -> None:
         """Read the file; where it cannot be read on, that alone is said of it."""
@@ -218,6 +222,7 @@ class _File:
             except _Late as late:
                 forall = late.found
                 self._spool.forget(self._number)
+                self._inputs.clear()
                 del self._findings[known:]
             except _Enough:
                 return
@@ -228,6 +233,7 @@ class _File:
                 )
                 return
             else:
+                self._ask()
                 return
 
     def _document(self, stream: Stream, forall: dict[str, yaml.Node]) -> None:
@@ -362,8 +368,27 @@ class _File:
             if mine in values and other not in values:
                 merged.pop(other, None)
         definition, problems = define(name, merged)
-        self._problems(problems, {**default_nodes, **nodes}, key)
+        nodes = {**default_nodes, **nodes}
+        self._problems(problems, nodes, key)
+        handler = None if definition is None else definition.handler
+        if definition is not None and handler is not None and handler not in self._shapeless:
+            self._inputs.append((handler, definition.input, nodes.get("input", key)))
+            if len(self._inputs) >= _ASKED_AT_ONCE:
+                self._ask()
         return definition
+
+    def _ask(self) -> None:
+        """Ask the handlers of what was read since the last time whether they take their inputs."""
+        asked, self._inputs = self._inputs, []
+        if not asked:
+            return
+        from synccron.handlers.inputs import ill_shaped
+
+        answers = ill_shaped([(name, text) for name, text, _ in asked], self._shapeless)
+        for (_, _, node), problems in zip(asked, answers, strict=True):
+            for path, message in problems:
+                place = ".".join(("input", *map(str, path)))
+                self._find(_inner(node, path), f"{place}: {message}")
 
     def _fields(self, node: yaml.MappingNode) -> tuple[dict[str, Any], dict[str, yaml.Node]]:
         """Give the values of fields, and where each stands (its key where it is unknown)."""

@@ -90,10 +90,18 @@ def _definition(one: "Schedule") -> dict[str, object]:
         "env": visible(" ".join(f"{key}={value}" for key, value in one.env.items())),
         "cwd": one.cwd and visible(one.cwd),
         "user": one.user and visible(one.user),
+        "limits": ", ".join(f"{name} {_amount(name, one)}" for name in one.limits),
         "labels": visible(" ".join(f"{key}={value}" for key, value in one.labels.items())),
         "handlers": None if one.strict_handlers else "not strict",
         "notify": "; ".join(visible(_told(each)) for each in one.notify),
     }
+
+
+def _amount(name: str, one: "Schedule") -> str:
+    value = one.limits[name]
+    if name == "memory" and isinstance(value, int) and value % (1 << 20) == 0:
+        return f"{value >> 20}M"
+    return f"{value}s" if name == "cpu" else f"{value}"
 
 
 def _paused(paper: Paper, one: "Schedule") -> str:

@@ -164,7 +164,7 @@ def _definitions(
 
 
 def _ad_hoc(schedule_id: str, given: dict[str, Any]) -> "Definition":
-    from synccron.model.definition import define
+    from synccron.model.definition import Problem, define
 
     if "cron" not in given:
         raise InvalidInput(f"'{schedule_id}' needs --cron", hint='for example --cron "0 * * * *"')
@@ -180,7 +180,12 @@ def _ad_hoc(schedule_id: str, given: dict[str, Any]) -> "Definition":
             say(f"warning: '{line}' is taken as the name of one program; a line for the shell is")
             say("warning: -- sh -c 'LINE'")
     made, problems = define(schedule_id, given)
-    if made is None:  # before the store is made, like what is wrong in a file
+    if made is not None and made.handler is not None:
+        from synccron.handlers.inputs import ill_shaped
+
+        (wrong,) = ill_shaped([(made.handler, made.input)])
+        problems += [Problem(("input", *path), message) for path, message in wrong]
+    if made is None or problems:  # before the store is made, like what is wrong in a file
         details = [
             {"file": None, "line": None, "column": None, "message": str(one)} for one in problems
         ]

@@ -133,6 +133,9 @@ class Client:
         InvalidInput with all that is wrong, and where, and Refused: another owner has some.
         """
         definitions = [_defined(each) for each in schedules]
+        _check_inputs(
+            [made for made, given in zip(definitions, schedules, strict=True) if made is not given]
+        )
         distinct(definitions)
         total = len(definitions)
         told = None if progress is None else lambda done: progress(done, total)
@@ -620,6 +623,28 @@ class Client:
             self._bell = Bell(self._clock)
             self._store.watch(self._bell.ring)
         return self._bell
+
+
+def _check_inputs(definitions: Sequence[Definition]) -> None:
+    """Ask handlers that can be imported here about their inputs. Raises InvalidInput."""
+    asked = [each for each in definitions if each.handler is not None]
+    if not asked:
+        return
+    from synccron.handlers.inputs import ill_shaped
+
+    answers = ill_shaped([(each.handler or "", each.input) for each in asked])
+    details = [
+        {
+            "file": None,
+            "line": None,
+            "column": None,
+            "message": f"{each.id}: {'.'.join(('input', *map(str, path)))}: {message}",
+        }
+        for each, problems in zip(asked, answers, strict=True)
+        for path, message in problems
+    ]
+    if details:
+        raise InvalidInput(details[0]["message"] or "", details=details)
 
 
 def _defined(given: values.Schedule | Definition) -> Definition:

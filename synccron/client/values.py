@@ -5,7 +5,7 @@ docs/cli.md: absent values are null, never missing. What is not built yet has it
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -111,6 +111,7 @@ class Schedule:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
     user: str | None = None
+    limits: Mapping[str, Json] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     strict_handlers: bool = True
     max_dispatch_failures: int = 5
@@ -158,6 +159,7 @@ class Schedule:
             env=dict(made.env),
             cwd=made.cwd,
             user=made.user,
+            limits={name: value for name, value in _limits(made.limits) if value is not None},
             labels=dict(made.labels),
             strict_handlers=made.strict_handlers,
             max_dispatch_failures=made.max_dispatch_failures,
@@ -218,6 +220,7 @@ class Schedule:
             "env": dict(self.env),
             "cwd": self.cwd,
             "user": self.user,
+            "limits": {name: self.limits.get(name) for name in schedule.Limits.__slots__},
             "labels": dict(self.labels),
             "node_labels": {},
             "strict_handlers": self.strict_handlers,
@@ -235,6 +238,10 @@ class Schedule:
             "updated_at": _text(self.updated_at),
             "version": self.version,
         }
+
+
+def _limits(made: schedule.Limits) -> Iterator[tuple[str, Json]]:
+    return ((name, getattr(made, name)) for name in schedule.Limits.__slots__)
 
 
 # What a definition consists of, beside its id and cron: the fields before `paused`.

@@ -129,7 +129,7 @@ class Node:
     def start(self) -> None:
         """Open the store, register, and start working; returns when it does."""
         # First, as its process begins with a fork: a store may have threads.
-        handlers = open_handlers(pass_env=self._pass_env)
+        handlers = open_handlers(pass_env=self._pass_env, store=str(logs_of(self._url).resolve()))
         try:
             self._store = open_store(self._url, create=True, clock=self._clock)
         except BaseException:

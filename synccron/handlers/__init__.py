@@ -5,10 +5,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from synccron.handlers.base import Handlers
+    from synccron.handlers.containment import Containment
 
 
-def open_handlers(*, pass_env: Sequence[str] = ()) -> "Handlers":
-    """Start a guardian for this node's attempts."""
+def containment() -> "Containment":
+    """Tell which of control groups and adoption holds attempts together on this host."""
+    from synccron.handlers.containment import containment as found
+
+    return found()
+
+
+def open_handlers(*, pass_env: Sequence[str] = (), store: str) -> "Handlers":
+    """Start a guardian for this node's attempts; what earlier nodes of this store left here ends.
+
+    `store` names it on this host, the same in every node.
+    """
     from synccron.handlers.local import LocalHandlers
 
-    return LocalHandlers(pass_env=pass_env)
+    return LocalHandlers(pass_env=pass_env, store=store)

@@ -46,7 +46,8 @@ class Adopted:
         self, pid: int, groups: Mapping[int, int], attempts: Mapping[int, Attempt]
     ) -> frozenset[int]:
         mark = kernel.variable(pid, "SYNCCRON_FENCE")
-        fence = int(mark) if mark is not None and mark.isdigit() else groups.get(group(pid) or 0)
+        marked = mark is not None and mark.lstrip("-").isdigit()
+        fence = int(mark or 0) if marked else groups.get(group(pid) or 0)
         if fence is not None:
             return frozenset({fence} & attempts.keys())
         known = self._may_be_of.get(pid, frozenset(attempts))

@@ -22,12 +22,14 @@ class Attempt:
         self.words: list[str] | None = job["words"]
         self.environment: dict[str, str] = job["environment"]
         self.cwd: str | None = job["cwd"]
+        self.limits: dict[str, int] = job["limits"]
         self.login: Login | None = None
         self.output = Output(job["log"])
         self.stdin = -1
         self.ward: Ward | None = None
         self.why: str | None = None
         self.refused: str | None = None
+        self.broken: str | None = None
         self.told: wire.Message | None = None
         self.status: int | None = None
         self.drained = self.swept = False
@@ -45,11 +47,24 @@ class Attempt:
         if target is None:
             raise Refusal(f"there is no entry point {self.job['handler']!r} on this node")
         passed = sorted(each for each in self.environment.items() if not each[0].startswith(_OWN))
-        return f"{target} {passed}"
+        return f"{target} {passed} {self.limits}"
+
+    def log_in(self) -> None:
+        """Find its user. Raises Refusal."""
+        user = self.job["user"]
+        if user is None:
+            return
+        try:
+            found = pwd.getpwnam(user)
+        except KeyError as error:
+            raise Refusal(f"unknown user {user!r}") from error
+        if os.geteuid() != found.pw_uid and os.geteuid() != 0:
+            raise Refusal(f"user {user!r}: only a node of root may run as others")
+        self.login = Login(name=user, uid=found.pw_uid, gid=found.pw_gid, home=found.pw_dir)
+        self.environment.update(HOME=found.pw_dir, USER=user)
 
     def furnish(self, folder: str) -> None:
-        """Make what its program is given. Raises Refusal, OSError."""
-        self._log_in()
+        """Make what its program is given. Raises OSError."""
         path = f"{folder}/{secrets.token_hex(16)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(path, flags, 0o400)
@@ -93,8 +108,10 @@ class Attempt:
             code = 126 if "not executable" in self.refused else 127
             return _end("failed", code, self.refused, permanent=True)
         if self.status is None:
-            return _end("failed", None, "it could not be started", permanent=True)
+            return _end("failed", None, f"it could not be started: {self.broken}")
         code, error = _explained(self.status)
+        if error is not None and error.endswith("SIGXCPU") and "cpu" in self.limits:
+            error += f": it used more than {self.limits['cpu']} s of CPU"
         if self.why is not None:
             return _end(self.why, code, _WHY[self.why])
         if self.words is not None:
@@ -104,19 +121,6 @@ class Attempt:
             permanent = bool(self.told.get("permanent"))
             return _end("completed" if code == 0 else "failed", code, told, permanent=permanent)
         return _end("failed", code, error or "its process ended before the handler returned")
-
-    def _log_in(self) -> None:
-        user = self.job["user"]
-        if user is None:
-            return
-        try:
-            found = pwd.getpwnam(user)
-        except KeyError as error:
-            raise Refusal(f"unknown user {user!r}") from error
-        if os.geteuid() != found.pw_uid and os.geteuid() != 0:
-            raise Refusal(f"user {user!r}: only a node of root may run as others")
-        self.login = Login(name=user, uid=found.pw_uid, gid=found.pw_gid, home=found.pw_dir)
-        self.environment.update(HOME=found.pw_dir, USER=user)
 
 
 _WHY = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from synccron.model.job import Ending, Outcome
-from synccron.model.schedule import JsonText
+from synccron.model.schedule import JsonText, Limits
 from synccron.model.time import Duration, Instant
 
 
@@ -37,6 +37,7 @@ class Invocation:
     timeout: Duration | None
     kill_after: Duration
     log: str | None
+    limits: Limits = field(default_factory=Limits)
     stops: bool = False
     steps: Mapping[str, JsonText] = field(default_factory=dict)
     remember: Callable[[str, JsonText], JsonText | None] | None = None

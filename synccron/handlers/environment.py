@@ -1,6 +1,8 @@
 """What a handler's environment has: an allow-list, what was asked for, and what it is told."""
 
 import fnmatch
+import os
+import sys
 from collections.abc import Mapping, Sequence
 
 from synccron.handlers.base import Invocation
@@ -34,6 +36,15 @@ def environment(of_node: Mapping[str, str], invocation: Invocation) -> dict[str,
         "SYNCCRON_ATTEMPT": str(invocation.attempt),
         "SYNCCRON_FENCE": str(invocation.fence),
     }
+
+
+def plain_environment() -> dict[str, str]:
+    """Give what a process of our own that runs others' code begins with.
+
+    This process's path, and none of its secrets: children can read them there.
+    """
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("SYNCCRON_")}
+    return {**plain, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}
 
 
 def _any(name: str, patterns: Sequence[str]) -> bool:

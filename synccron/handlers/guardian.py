@@ -20,22 +20,24 @@ from pathlib import Path
 from typing import NoReturn
 
 from synccron.clock import SystemClock
-from synccron.handlers import kernel, wire
+from synccron.handlers import kernel, limits, orphans, wire
 from synccron.handlers.adopted import Adopted
 from synccron.handlers.attempt import Attempt
+from synccron.handlers.cells import Cell, end_cells, open_cells
 from synccron.handlers.child import Refusal
 from synccron.handlers.pool import Pool, begin_warm
 from synccron.handlers.ward import Ward, fork, has_exited, program, signal_group, spawn
 
 CHUNK = 1 << 16  # bytes read at once: one who floods must not keep the others waiting
 DRAIN = 1000  # ms that output is read for after the end of the main process
+MOMENT = 10  # ms between two looks whether all of a cell has ended
 SWEEP = 5000  # ms after which an attempt ends though something of it cannot be killed
 
 
 class Guardian:
     """The loop, and what is under way. `_timers` are (when, fence, what), in monotonic ms."""
 
-    def __init__(self, node: socket.socket, heir: int) -> None:
+    def __init__(self, node: socket.socket, heir: int, *, cells: bool) -> None:
         self._clock = SystemClock()
         self._node = node
         self._heir = heir
@@ -44,6 +46,8 @@ class Guardian:
         self._selector = selectors.DefaultSelector()
         self._attempts: dict[int, Attempt] = {}
         self._wards: dict[int, Ward] = {}
+        self._mark = os.environ[orphans.MARK]
+        self._cells = open_cells(self._mark) if cells else None
         self._ending: dict[int, Attempt] = {}
         self._pool = Pool()
         self._adopted = Adopted()
@@ -152,8 +156,11 @@ class Guardian:
         self._attempts[attempt.fence] = attempt
         try:
             self._begin(attempt)
-        except (Refusal, OSError) as error:
+        except Refusal as error:
             attempt.refused = str(error)
+        except OSError as error:
+            attempt.broken = str(error)  # too many processes, a full disk: it may be better later
+        if attempt.ward is None:
             self._finish(attempt)
             return
         if job["timeout"] is not None:
@@ -161,27 +168,53 @@ class Guardian:
 
     def _begin(self, attempt: Attempt) -> None:
         """Give an attempt its process. Raises Refusal, OSError."""
-        if attempt.words is None:
-            ward = self._pool.take(attempt.handler)
-            if ward is None:
-                ward = begin_warm(attempt.handler, self._nothing, self._pid)
-                self._watch(ward)
-            ward.attempt, attempt.ward = attempt, ward
-            self._send(ward, attempt.job)
-            return
-        attempt.furnish(self._folder)
-        if attempt.cwd is None and attempt.login is None:
-            ward = spawn(attempt.words, attempt.environment, attempt.stdin)
-        else:
-            ward = fork(program(attempt, self._pid))
-        attempt.began()
+        attempt.log_in()
+        counted = self._cells is not None and self._cells.keep("processes")
+        limits.check(attempt.limits, attempt.login, counted=counted)
+        attempt.environment[orphans.MARK] = self._mark
+        ward = self._waiting(attempt.handler) if attempt.words is None else None
+        if ward is None:
+            ward = self._begin_ward(attempt)
         ward.attempt, attempt.ward = attempt, ward
-        self._watch(ward)
+        if attempt.words is None:
+            self._send(ward, attempt.job)
 
-    def _watch(self, ward: Ward) -> None:
+    def _waiting(self, handler: str) -> Ward | None:
+        ward = self._pool.take(handler)
+        while ward is not None and has_exited(ward.pid):  # it was killed, and is not reaped yet
+            ward = self._pool.take(handler)
+        return ward
+
+    def _begin_ward(self, attempt: Attempt) -> Ward:
+        if attempt.words is not None:
+            attempt.furnish(self._folder)
+        cell = None if self._cells is None else self._cells.make(attempt.limits)
+        try:
+            ward = self._start_inside(cell, attempt)
+        except BaseException:
+            if cell is not None:
+                cell.remove()
+            raise
+        finally:
+            attempt.began()
+        ward.cell = cell
         self._wards[ward.pid] = ward
         for what, fd in ward.fds.items():
             self._selector.register(fd, selectors.EVENT_READ, (ward, what))
+        return ward
+
+    def _start_inside(self, cell: Cell | None, attempt: Attempt) -> Ward:
+        if cell is not None:
+            cell.enter()
+        try:
+            if attempt.words is None:
+                return begin_warm(attempt.handler, attempt.limits, self._nothing, self._pid)
+            if attempt.cwd is None and attempt.login is None and not attempt.limits:
+                return spawn(attempt.words, attempt.environment, attempt.stdin)
+            return fork(program(attempt, self._pid))
+        finally:
+            if cell is not None:
+                cell.leave()
 
     def _send(self, ward: Ward, message: wire.Message) -> None:
         ward.outbox.put(message)
@@ -250,7 +283,7 @@ class Guardian:
         try:
             self._begin(attempt)
         except (Refusal, OSError) as error:
-            attempt.refused = str(error)
+            attempt.broken = str(error)
             self._finish(attempt)
             return
         if attempt.why is not None:
@@ -285,6 +318,9 @@ class Guardian:
         for what in tuple(ward.fds):
             self._close(ward, what)
         ward.close()
+        if ward.cell is not None:
+            ward.cell.kill()
+            ward.cell.remove()
 
     # Stops.
 
@@ -359,6 +395,8 @@ class Guardian:
             ward = self._wards.pop(found.si_pid, None)
             if ward is not None:
                 signal_group(found.si_pid, signal.SIGKILL)
+                if ward.cell is not None:
+                    ward.cell.kill()
             _, status = os.waitpid(found.si_pid, 0)
             if ward is None:
                 self._adopted.reaped(found.si_pid)
@@ -377,6 +415,9 @@ class Guardian:
         """Finish an attempt whose main process has ended, when nothing of it is left."""
         ward = attempt.ward
         if ward is None or (attempt.fence in left and not attempt.swept):
+            return
+        if ward.cell is not None and not ward.cell.remove() and not attempt.swept:
+            self._time(MOMENT, attempt, "look")  # what was killed there is ending
             return
         for what in tuple(ward.fds):
             for _ in range(64):  # all who could write are dead, so the end comes soon
@@ -405,6 +446,8 @@ class Guardian:
                 ward.attempt.exited(status)
         for attempt in tuple(self._attempts.values()):
             self._finish(attempt)
+        if self._cells is not None:
+            self._cells.close()
         if os.getppid() == self._heir:
             with suppress(OSError):
                 self._node.setblocking(True)
@@ -421,6 +464,7 @@ def inherit(guardian: int) -> None:
 def main() -> None:
     """Guard for the node at the other end of the socket that the first argument names.
 
+    The second is `cells`, or `plain`: whether control groups are to be used where they can be.
     The first process is the heir, which only waits; the guardian is its child. Each holds the
     socket: that it closes tells the node that nothing of its attempts is left.
     """
@@ -445,7 +489,14 @@ def _guard(node: socket.socket, heir: int) -> NoReturn:
     try:
         kernel.become_subreaper()
         kernel.die_with_parent(signal.SIGUSR1)  # not at once: it has wards to end
-        Guardian(node, heir).run()
+        mark = os.environ[orphans.MARK]
+
+        def is_forsaken(found: str) -> bool:
+            return orphans.is_forsaken(found, mark)
+
+        end_cells(is_forsaken)
+        orphans.end_orphans(is_forsaken)
+        Guardian(node, heir, cells=sys.argv[2] == "cells").run()
         status = 0
     finally:
         os._exit(status)

@@ -42,7 +42,7 @@ def children() -> list[int]:
     try:
         fd = os.open(f"/proc/{me}/task/{me}/children", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:  # a kernel without it
-        return [pid for pid in _pids() if _parent(pid) == me]
+        return [pid for pid in processes() if _parent(pid) == me]
     with os.fdopen(fd, encoding="ascii") as listed:
         return [int(pid) for pid in listed.read().split()]
 
@@ -75,23 +75,40 @@ def variable(pid: int, name: str) -> str | None:
     return None
 
 
-def marked(name: str, values: frozenset[str]) -> Iterator[int]:
-    """Find all processes of this host whose environment has one of these values."""
-    for pid in _pids():
-        if variable(pid, name) in values:
-            yield pid
+def processes() -> Iterator[int]:
+    """List the processes of this host that we can see."""
+    return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208
 
 
-def _pids() -> Iterator[int]:
-    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+def started(pid: int) -> int | None:
+    """Tell when a process started, in the kernel's ticks since the boot; None: it is gone."""
+    fields = _stat(pid)
+    return None if fields is None or fields[0] in "ZX" else int(fields[19])
 
 
-def _parent(pid: int) -> int | None:
+def is_hidden(pid: int) -> bool:
+    """Tell whether there is a process of which /proc tells us nothing."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return not Path(f"/proc/{pid}").exists()
+    except (ProcessLookupError, OverflowError):
+        return False
+    return False
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Give what /proc tells of a process, from its state on."""
     try:
         line = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return int(line.rpartition(")")[2].split()[1])
+    return line.rpartition(")")[2].split()
+
+
+def _parent(pid: int) -> int | None:
+    fields = _stat(pid)
+    return None if fields is None else int(fields[1])
 
 
 def _prctl(option: int, value: int) -> None:

@@ -1,7 +1,7 @@
 """The node's side of its guardian: attempts go in, their ends come back."""
 
+import itertools
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -10,12 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from synccron.handlers import kernel, wire
+from synccron.handlers import orphans, wire
 from synccron.handlers.base import Invocation
-from synccron.handlers.environment import environment, passed
+from synccron.handlers.cells import end_cells
+from synccron.handlers.environment import environment, passed, plain_environment
 from synccron.handlers.resolve import target
 from synccron.model.job import Ending, Outcome
+from synccron.model.schedule import Limits
 
+_NUMBERS = itertools.count()
 Ended = Callable[[Outcome], None]
 
 
@@ -39,18 +42,26 @@ class LocalRun:
 class LocalHandlers:
     """Starts attempts on this host, under a guardian; an implementation of Handlers.
 
-    `pass_env` are names, or prefixes with `*`, of the node's variables that attempts get. The lock
-    guards `_guard`, which is made anew when a guardian died.
+    `store` names the node's store on this host: what an earlier node of it left here is ended.
+    `pass_env` are names, or prefixes with `*`, of the node's variables that attempts get; `cells`
+    tells whether control groups are used where they can be. The lock guards `_guard`, which is made
+    anew when a guardian died.
     """
 
     def __init__(
-        self, *, pass_env: Sequence[str] = (), environ: Mapping[str, str] | None = None
+        self,
+        *,
+        store: str,
+        pass_env: Sequence[str] = (),
+        environ: Mapping[str, str] | None = None,
+        cells: bool = True,
     ) -> None:
+        self._store, self._cells = store, cells
         self._passed = passed(os.environ if environ is None else environ, pass_env)
         self._lock = threading.Lock()
         self._closed = False
         self._relied: wire.Message | None = None
-        self._guard = _Guard()
+        self._guard = _Guard(store, cells=cells)
 
     def start(self, invocation: Invocation, ended: Ended) -> LocalRun:
         """Start an attempt, don't wait for it; `ended` is called once, from another thread."""
@@ -58,7 +69,7 @@ class LocalHandlers:
         with self._lock:
             if not self._guard.alive and not self._closed:
                 self._guard.close()
-                self._guard = _Guard()
+                self._guard = _Guard(self._store, cells=self._cells)
                 if self._relied is not None:
                     self._guard.send(self._relied)
             guard = self._guard
@@ -95,6 +106,7 @@ class LocalHandlers:
                 "user": invocation.user,
                 "timeout": invocation.timeout,
                 "kill_after": invocation.kill_after,
+                "limits": _given(invocation.limits),
                 "stops": invocation.stops,
                 "log": invocation.log,
                 "steps": dict(invocation.steps),
@@ -108,17 +120,19 @@ class _Guard:
     The lock guards `_running` and the order of what is sent, against the thread that reads.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, store: str, *, cells: bool) -> None:
+        self._mark = orphans.mark(store, next(_NUMBERS))
         ours, theirs = socket.socketpair()
         with theirs:
             # -P: the path is the node's, and nothing but.
             guardian = ["-P", "-m", "synccron.handlers.guardian", str(theirs.fileno())]
+            guardian.append("cells" if cells else "plain")
             self._process = subprocess.Popen(
                 [sys.executable, *guardian],
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
-                env=_guardians_environment(),
+                env={**plain_environment(), orphans.MARK: self._mark},
             )
         self._socket = ours
         self._lock = threading.Lock()
@@ -185,24 +199,20 @@ class _Guard:
             self.send({"fence": invocation.fence, "kept": kept})
 
     def _end(self, left: Mapping[int, _Running]) -> None:
-        """Kill what a guardian that died left behind, and tell its attempts' ends.
+        """Tell the ends of a guardian's attempts that died.
 
-        Main processes died with it; others are told by the mark that they were born with.
+        Its heir has ended all that was below it; if that was killed too, the mark finds the rest.
         """
-        for pid in kernel.marked("SYNCCRON_FENCE", frozenset(map(str, left))):
-            jobs = {running.invocation.job_id for running in left.values()}
-            if kernel.variable(pid, "SYNCCRON_JOB_ID") in jobs:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
+        end_cells(self._mark.__eq__)
+        orphans.end_orphans(self._mark.__eq__)
         for running in left.values():
             running.ended(_lost())
 
 
+def _given(limits: Limits) -> dict[str, int]:
+    named = ((name, getattr(limits, name)) for name in Limits.__slots__)
+    return {name: value for name, value in named if value is not None}
+
+
 def _lost() -> Outcome:
     return Outcome(ending="lost", error="its guardian died")
-
-
-def _guardians_environment() -> dict[str, str]:
-    """Give the guardian the node's path, and none of its secrets: children can read them there."""
-    plain = {name: value for name, value in os.environ.items() if not name.startswith("SYNCCRON_")}
-    return {**plain, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}

@@ -6,11 +6,12 @@ imported is another schedule's. It is used again for a number of attempts, and w
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import NoReturn
 
 from synccron.handlers.child import set_up
+from synccron.handlers.limits import impose
 from synccron.handlers.ward import Ward, fork
 from synccron.handlers.warm import serve
 
@@ -55,8 +56,8 @@ class Pool:
         self._waiting.pop(ward, None)
 
 
-def begin_warm(handler: str, nothing: int, guardian: int) -> Ward:
-    """Start a warm child. Raises OSError."""
+def begin_warm(handler: str, limits: Mapping[str, int], nothing: int, guardian: int) -> Ward:
+    """Start a warm child; one with limits is for one attempt, as they are. Raises OSError."""
     control, theirs = socket.socketpair()
 
     def begin(output: int, _told: int) -> NoReturn:
@@ -66,6 +67,7 @@ def begin_warm(handler: str, nothing: int, guardian: int) -> Ward:
             if int(name) not in {0, 1, 2, theirs.fileno()}:
                 with suppress(OSError):
                     os.close(int(name))
+        impose(limits)
         serve(theirs)
 
     with theirs:
@@ -73,5 +75,6 @@ def begin_warm(handler: str, nothing: int, guardian: int) -> Ward:
     control.setblocking(False)
     ward.control = control
     ward.handler = handler
+    ward.spoiled = bool(limits)
     ward.fds["control"] = os.dup(control.fileno())
     return ward

@@ -2,8 +2,8 @@
 
 It is the main process of one attempt, or (a warm child) of one Python attempt after another.
 A program begins by posix_spawn, which costs less than half of a fork: nothing of the guardian is
-copied. What posix_spawn cannot do is done by a fork that sets itself up: another user, a folder
-(a dead mount would hold up the guardian, which has all others to watch), Python without an exec.
+copied. What posix_spawn cannot do is done by a fork that sets itself up: another user, limits, a
+folder (a dead mount would hold up the guardian, which has all others to watch), Python itself.
 """
 
 import os
@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from synccron.handlers import wire
+from synccron.handlers.cells import Cell
 from synccron.handlers.child import CHANGED_SIGNALS, Refusal, execute, refusal, set_up
+from synccron.handlers.limits import impose
 
 if TYPE_CHECKING:
     from synccron.handlers.attempt import Attempt
@@ -35,6 +37,7 @@ class Ward:
         self.control: socket.socket | None = None
         self.inbox = wire.Inbox()
         self.outbox = wire.Outbox()
+        self.cell: Cell | None = None
         self.jobs = 0
         self.spoiled = False
 
@@ -81,6 +84,7 @@ def program(attempt: "Attempt", guardian: int) -> Callable[[int, int], NoReturn]
 
     def begin(output: int, _told: int) -> NoReturn:
         set_up(guardian, attempt.stdin, output, attempt.cwd, attempt.login)
+        impose(attempt.limits)  # last: a program of little memory is more than Python
         execute(attempt.words or [], attempt.environment)
 
     return begin

@@ -22,6 +22,7 @@ from typing import Any, NoReturn, TextIO
 
 from synccron.handlers import kernel, wire
 from synccron.handlers.context import JobCancelled, JobContext, as_json
+from synccron.handlers.shape import BadInput, read, shape_of
 from synccron.handlers.traces import memory, traces
 
 TRACE = 4 * 1024  # characters of a traceback that are kept
@@ -29,7 +30,7 @@ GROWTH = 64 << 20  # bytes of memory by which attempts may make a child grow
 
 _TERM = (signal.SIGTERM,)
 
-Function = Callable[[JobContext], Any]
+Function = Callable[..., Any]
 
 
 class _BrokenImport(Exception):
@@ -113,7 +114,7 @@ def serve(control: socket) -> NoReturn:
                 break
             try:
                 handler = handler or _load(job["target"])
-                told = _call(handler.function, job, node)
+                told = _call(handler, job, node)
             except _BrokenImport as error:
                 told = {"status": 1, "error": str(error), "permanent": True}
             again = handler is not None and handler.unchanged()
@@ -135,6 +136,7 @@ class _Loaded:
         # that was asked to end is not used again.
         signal.pthread_sigmask(signal.SIG_BLOCK, _TERM)
         self.function = function
+        self.shape = shape_of(function)
         self._file = file
         self._stamp = _stamp(file)
         self._traces = traces()
@@ -158,18 +160,22 @@ def _load(target: str) -> _Loaded:
             found = getattr(found, name)
         if not callable(found):
             raise TypeError(f"{target} is no function")  # noqa: TRY301 - told like the others
+        return _Loaded(found, file)
     except Exception as error:
         _show(error)
         raise _BrokenImport(f"cannot be imported: {_last(error)}") from error
-    return _Loaded(found, file)
 
 
-def _call(handler: Function, job: wire.Message, node: _Node) -> wire.Message:
+def _call(handler: _Loaded, job: wire.Message, node: _Node) -> wire.Message:
     context = _context(job, node)
+    try:
+        typed = () if handler.shape is None else (read(context.input, handler.shape),)
+    except BadInput as error:
+        return {"status": 1, "error": str(error)[:TRACE], "permanent": True}
     try:
         context.listen()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _TERM)
-        result = handler(context)
+        result = handler.function(context, *typed)
         if isinstance(result, CoroutineType):
             result = _await(result)
         signal.pthread_sigmask(signal.SIG_BLOCK, _TERM)

@@ -24,6 +24,7 @@ from synccron.model.schedule import (
     OVERLAPS,
     Definition,
     JsonText,
+    Limits,
     Notify,
     Retry,
 )
@@ -50,6 +51,8 @@ _OWN_HEADERS = frozenset(
 )
 # The variables of the node that a webhook's URL and headers may name: never synccron's own.
 _PLACE = re.compile(r"\$\{([^}]*)\}")
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)([KMGT]?)(?:i?B)?", re.IGNORECASE)
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
 _YES_AND_NO = {
     "yes": "true",
@@ -61,7 +64,7 @@ _YES_AND_NO = {
 }
 
 # Known fields of later versions: refused, never accepted and ignored.
-LATER = frozenset({"start_within", "node_labels", "limits", "max_running"})
+LATER = frozenset({"start_within", "node_labels", "max_running"})
 
 Path = tuple[str | int, ...]
 Read = Callable[[Any], Any]
@@ -210,6 +213,11 @@ def _together(
             for name in ("cwd", "user")
             if given.get(name) is not None
         ]
+    limits = values.get("limits")
+    if isinstance(limits, Limits) and limits.processes and values.get("user") == "root":
+        problems.append(
+            Problem(("limits", "processes"), "root may start any number: name another user")
+        )
     if given.get("cron") is None:
         problems.append(
             Problem((), 'cron is missing: write when it runs, as in cron: "30 2 * * *"')
@@ -425,26 +433,52 @@ def _owner(value: Any) -> str:
     return text
 
 
+def _size(low: int, high: int) -> Read:
+    def read(value: Any) -> int:
+        found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        size = int(float(found[1]) * _UNITS[found[2].upper()]) if found else value
+        if not isinstance(size, int) or isinstance(size, bool):
+            raise ValueError(  # noqa: TRY004 - one class for all
+                f"expected a size such as 512M or 2G, got {_shown(value)}"
+            )
+        if not low <= size <= high:
+            raise ValueError(f"expected a size of at least {low >> 20}M, got {_shown(value)}")
+        return size
+
+    return read
+
+
 def _retry(value: Any) -> Retry:
     if isinstance(value, Retry):
         return value
+    return Retry(**_inner(value, RETRY_FIELDS, "{max_attempts: 3, delay: 10s}"))
+
+
+def _limits(value: Any) -> Limits:
+    if isinstance(value, Limits):
+        return value
+    return Limits(**_inner(value, LIMIT_FIELDS, "{memory: 512M, cpu: 60}"))
+
+
+def _inner(value: Any, known: Mapping[str, Field], example: str) -> dict[str, Any]:
+    """Read a mapping of fields. Raises ValueError with all that is wrong."""
     if not isinstance(value, Mapping):
         raise ValueError(  # noqa: TRY004 - one class for all
-            f"expected a mapping, as in {{max_attempts: 3, delay: 10s}}, got {_shown(value)}"
+            f"expected a mapping, as in {example}, got {_shown(value)}"
         )
     problems, read = [], {}
     for key, inner in value.items():
-        field = RETRY_FIELDS.get(key)
+        field = known.get(key)
         try:
             if field is None:
-                raise ValueError(unknown(str(key), RETRY_FIELDS))  # noqa: TRY301
+                raise ValueError(unknown(str(key), known))  # noqa: TRY301
             if inner is not None:
                 read[key] = field.read(inner)
         except ValueError as error:
             problems.append(Problem((key,), str(error)))
     if problems:
         raise _Wrong(problems)
-    return Retry(**read)
+    return read
 
 
 def _notify(value: Any) -> tuple[Notify, ...]:
@@ -597,6 +631,22 @@ NOTIFY_FIELDS = _table(
     Field("headers", _TEXTS, "headers of that request", _headers),
     Field("timeout", _DURATION, "how long it may take", _duration(SECOND, HOUR)),
 )
+LIMIT_FIELDS = _table(
+    Field(
+        "memory",
+        {"oneOf": [{"type": "string", "pattern": _SIZE.pattern}, {"type": "integer"}]},
+        "bytes of address space of each process, such as 512M",
+        _size(1 << 20, 1 << 50),
+    ),
+    Field("cpu", _integer(1, 10**9), "seconds of CPU of each process", _whole(1, 10**9)),
+    Field(
+        "processes",
+        _integer(1, 1 << 22),
+        "processes that its user may have; not for root",
+        _whole(1, 1 << 22),
+    ),
+    Field("files", _integer(4, 1 << 30), "open files of each process", _whole(4, 1 << 30)),
+)
 FIELDS = _table(
     Field("cron", _TEXT, "when it runs", _cron),
     Field("tz", _TEXT, "the IANA zone whose clock counts", _text),
@@ -646,6 +696,16 @@ FIELDS = _table(
     Field("env", _TEXTS, "variables for the handler", _env),
     Field("cwd", _TEXT, "the folder that a command runs in", _folder),
     Field("user", _TEXT, "the user that a command runs as; the node must be root's", _user),
+    Field(
+        "limits",
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {name: field.schema for name, field in LIMIT_FIELDS.items()},
+        },
+        "what its processes may use",
+        _limits,
+    ),
     Field("labels", _TEXTS, "for selecting", _labels),
     Field(
         "strict_handlers",

@@ -50,6 +50,19 @@ class Notify:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a process of an attempt may use; None: as much as its node's.
+
+    `memory` in bytes of address space, `cpu` in seconds, `processes` of its user, open `files`.
+    """
+
+    memory: int | None = None
+    cpu: int | None = None
+    processes: int | None = None
+    files: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """What a schedule's owner wrote; equal definitions are the same revision.
 
@@ -76,6 +89,7 @@ class Definition:
     env: Mapping[str, str] = field(default_factory=dict)
     cwd: str | None = None
     user: str | None = None
+    limits: Limits = field(default_factory=Limits)
     labels: Mapping[str, str] = field(default_factory=dict)
     strict_handlers: bool = True
     max_dispatch_failures: int = 5

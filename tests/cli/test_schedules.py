@@ -31,6 +31,7 @@ SCHEDULE_FIELDS = [
     "env",
     "cwd",
     "user",
+    "limits",
     "labels",
     "node_labels",
     "strict_handlers",

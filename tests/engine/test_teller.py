@@ -73,7 +73,9 @@ def webhook(hook: Hook, **fields: Any) -> Notify:
 
 @pytest.fixture
 def handlers() -> Iterator[LocalHandlers]:
-    made = LocalHandlers()
+    made = LocalHandlers(
+        store="test",
+    )
     yield made
     made.close()
 

@@ -42,9 +42,9 @@ class Started:
 class Workshop:
     """Handlers in a folder of their own; each attempt gets the next fencing token."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, cells: bool = False) -> None:
         self.folder = folder
-        self.handlers = LocalHandlers(pass_env=["PASSED", "MORE_*"])
+        self.handlers = LocalHandlers(store=str(folder), pass_env=["PASSED", "MORE_*"], cells=cells)
         self._fence = os.getpid() * 1000
 
     def invocation(self, **fields: Any) -> Invocation:

@@ -18,7 +18,7 @@ from synccron.model.definition import (
     json_text,
     places,
 )
-from synccron.model.schedule import Notify, Retry
+from synccron.model.schedule import Limits, Notify, Retry
 
 VALID: dict[str, Any] = {"cron": "30 2 * * *", "run": "true"}
 
@@ -90,6 +90,13 @@ def test_all_problems_come_at_once() -> None:
         ({"notify": [{"webhook": "http://a", "headers": {"X": "a" * 9000}}]}, "8192"),
         ({"notify": [{"command": "x", "timeout": "2h"}]}, "from 1s to 1h"),
         ({"notify": [{"command": "x", "tmeout": "2s"}]}, "did you mean 'timeout'"),
+        ({"limits": {"memory": "lots"}}, "a size such as 512M or 2G"),
+        ({"limits": {"memory": "512"}}, "at least 1M"),
+        ({"limits": {"memory": True}}, "a size such as"),
+        ({"limits": {"cpu": 0}}, "from 1 to"),
+        ({"limits": {"file": 10}}, "did you mean 'files'"),
+        ({"limits": 3}, "expected a mapping"),
+        ({"limits": {"processes": 9}, "user": "root"}, "root may start any number"),
         ({"command": "x"}, "did you mean 'run'"),
     ],
 )
@@ -171,6 +178,23 @@ def test_the_variables_of_a_webhook_are_filled_in_and_nothing_else_is() -> None:
     assert fill(text, {"HOST": "a"}) == "https://a/$PATH?x=$a%20"
     with pytest.raises(KeyError):
         fill(text, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        ("512M", 512 << 20),
+        ("1.5g", 3 << 29),
+        ("2GiB", 2 << 30),
+        ("1048576", 1 << 20),
+        (1 << 21,) * 2,
+    ],
+)
+def test_sizes_are_bytes_with_units_of_1024(given: Any, size: int) -> None:
+    made, found = define("job", {**VALID, "limits": {"memory": given, "cpu": "60"}})
+    assert not found
+    assert made is not None
+    assert made.limits == Limits(memory=size, cpu=60)
 
 
 def test_a_retry_may_be_given_as_a_value() -> None:
