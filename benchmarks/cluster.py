@@ -59,9 +59,9 @@ def verbs(url: str, count: int) -> dict[str, float]:
         store.watch(lambda: None)
         now = CLOCK.now()
         for n in range(0, count, store.changes_at_once):
-            # Registered two days ago: the newest slot of each is due, and no other comes meanwhile.
+            # Registered a day ago: one slot of each is due, and no other comes meanwhile.
             changes = [
-                register(None, daily(f"s{each}"), now - 2 * DAY, "bench", "t")
+                register(None, daily(f"s{each}"), now - DAY, "bench", "t")
                 for each in range(n, min(n + store.changes_at_once, count))
             ]
             assert store.apply([each for each in changes if each is not None])

@@ -23,6 +23,7 @@ from synccron.store.released import FIRST
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
 _SCALARS = frozenset({str, int, bool, float, type(None)})
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _SHOWN = 40  # characters of a value that an error shows
 
 
@@ -36,7 +37,7 @@ class _Unknown(_Unreadable):
 
 def encode(value: object) -> JsonText:
     """Write a value as canonical JSON: sorted keys, no spaces, ASCII."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"))
+    return _ENCODER.encode(_plain(value))
 
 
 def decode(kind: type[T], text: str) -> T:
@@ -65,8 +66,12 @@ def _plain(value: object) -> Any:  # noqa: PLR0911 - one answer for each kind
     if type(value) in _SCALARS:  # most values: asked first, as the other questions are dear
         return value
     if is_dataclass(value) and not isinstance(value, type):
-        written = ((name, getattr(value, name), unsaid) for name, unsaid in _fields(type(value)))
-        return {name: _plain(each) for name, each, unsaid in written if each != unsaid}
+        record = {}
+        for name, unsaid in _fields(type(value)):
+            each = getattr(value, name)
+            if each != unsaid:
+                record[name] = each if type(each) in _SCALARS else _plain(each)
+        return record
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (set, frozenset)):

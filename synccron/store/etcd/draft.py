@@ -191,15 +191,15 @@ def commit_each(etcd: Etcd, all_of_them: Draft, makes: Sequence[Make]) -> list[A
     unwritten.
     """
     answers: list[Answer] = []
-    batch: list[Draft] = []
+    batch = _Batch()
     for make in makes:
-        draft = make(len(batch))
-        if batch and not _fits(batch, draft):
-            answers += _send(etcd, all_of_them, batch, first=not answers)
-            batch, draft = [], make(0)
-        batch.append(draft)
-    if batch:
-        answers += _send(etcd, all_of_them, batch, first=not answers)
+        draft = make(len(batch.drafts))
+        if not batch.takes(draft):
+            answers += _send(etcd, all_of_them, batch.drafts, first=not answers)
+            batch = _Batch()
+            batch.takes(make(0))
+    if batch.drafts:
+        answers += _send(etcd, all_of_them, batch.drafts, first=not answers)
     return answers
 
 
@@ -256,12 +256,30 @@ def pair_of(kv: Any) -> Pair:
     return Pair(kv.key, kv.value, kv.create_revision, kv.mod_revision, kv.lease)
 
 
-def _fits(batch: Sequence[Draft], draft: Draft) -> bool:
-    return (
-        len(batch) + 1 + max(each.depth for each in (*batch, draft)) <= DEEPEST
-        and sum(each.whole_size for each in batch) + draft.whole_size <= MOST_BYTES
-        and not any(draft.keys & each.keys for each in batch)
-    )
+class _Batch:
+    """The drafts of one request, and what they take of its limits together."""
+
+    def __init__(self) -> None:
+        self.drafts: list[Draft] = []
+        self._deepest = 0
+        self._size = 0
+        self._keys: set[bytes] = set()
+
+    def takes(self, draft: Draft) -> bool:
+        """Add a draft if it fits; the first always does."""
+        deepest = max(self._deepest, draft.depth)
+        size, keys = self._size + draft.whole_size, draft.keys
+        fits = (
+            len(self.drafts) + 1 + deepest <= DEEPEST
+            and size <= MOST_BYTES
+            and self._keys.isdisjoint(keys)
+        )
+        if self.drafts and not fits:
+            return False
+        self.drafts.append(draft)
+        self._deepest, self._size = deepest, size
+        self._keys |= keys
+        return True
 
 
 def _send(etcd: Etcd, all_of_them: Draft, batch: Sequence[Draft], *, first: bool) -> list[Answer]:
