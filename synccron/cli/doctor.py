@@ -12,6 +12,7 @@ import typer
 
 from synccron.cli.call import Call, command
 from synccron.cli.paper import Paper, visible
+from synccron.cli.place import MAIN, file_of
 from synccron.cli.unit import (
     AFTER_DRAIN,
     Service,
@@ -22,6 +23,7 @@ from synccron.cli.unit import (
     value_of,
 )
 from synccron.clock import SystemClock
+from synccron.errors import StoreError, StoreForeign, StoreMissing, StoreNewer
 from synccron.model.doctor import Finding, Level, judge_room, judge_store
 from synccron.model.time import SECOND, format_duration, parse_duration
 from synccron.store import examine, logs_of, open_store
@@ -42,8 +44,13 @@ def doctor(call: Call) -> int:
     condition = examine(place, clock=clock, timeout=call.store_timeout)
     found = judge_store(condition)
     if not condition.damage:  # else nothing that it says is to be relied on
-        with open_store(place, clock=clock, timeout=call.store_timeout) as store:
-            found += diagnose(store, clock.now())
+        try:
+            with open_store(place, clock=clock, timeout=call.store_timeout) as store:
+                found += diagnose(store, clock.now())
+        except (StoreMissing, StoreForeign, StoreNewer):
+            raise
+        except StoreError as error:  # what is wrong with its members has been found
+            found.append(_away(place, error))
     found += [*_disk(place), *unit_findings(ETC, runs=SYSTEMD.exists())]
     well = not any(one.level == "problem" for one in found)
     told = {
@@ -61,6 +68,16 @@ def doctor(call: Call) -> int:
     }
     call.answer(told, lambda: _lines(call.paper(), found))
     return 0 if well else 1
+
+
+def _away(place: str, error: StoreError) -> Finding:
+    return Finding(
+        level="problem",
+        check="store",
+        where=place,
+        message=error.message,
+        hint=error.hint or "mend the store first",
+    )
 
 
 def unit_findings(etc: Path, *, runs: bool) -> Iterator[Finding]:
@@ -81,6 +98,15 @@ def unit_findings(etc: Path, *, runs: bool) -> Iterator[Finding]:
         )
     for path in there:
         yield _unit(path)
+    named = etc / file_of(MAIN).relative_to("/etc")
+    if units[0] in there and not named.exists():
+        yield Finding(
+            level="problem",
+            check="unit",
+            where=str(named),
+            message="the unit reads its store from this file, and it is not there",
+            hint="synccron install-service",
+        )
 
 
 def _unit(path: Path) -> Finding:

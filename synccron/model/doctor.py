@@ -253,7 +253,8 @@ class _Made:
 def _judge_latency(made: _Made, latency: Duration | None) -> None:
     hint = "put it on a faster disk, or one that nobody else uses; a longer --lease bears more"
     if latency is None:
-        made.warning("latency", "it cannot be written from here", "run it as the nodes' user")
+        hint = "see the other findings; of a file: run it as the nodes' user"
+        made.warning("latency", "no write goes through from here", hint)
     elif latency >= TOO_SLOW:
         made.problem("latency", f"a durable write takes {format_duration(latency)}", hint)
     elif latency >= SLOW:

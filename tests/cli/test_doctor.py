@@ -7,6 +7,7 @@ import pytest
 
 from synccron.cli.doctor import unit_findings
 from synccron.cli.unit import Service, unit_path
+from tests.etcd import Members, needed
 
 ALWAYS = "@every 1h"
 
@@ -77,6 +78,9 @@ def unit(etc: Path, text: str) -> Path:
     path = etc / unit_path(template=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+    named = etc / "synccron" / "synccron.env"
+    named.parent.mkdir()
+    named.write_text("SYNCCRON_STORE=/x.db\n")
     return path
 
 
@@ -122,6 +126,32 @@ def test_what_is_dropped_in_counts(tmp_path):
     assert judged(tmp_path)[0] == "problem"
     (folder / "slow.conf").write_text("[Service]\nKillMode=control-group\n")
     assert judged(tmp_path)[0] == "problem"
+
+
+def test_a_unit_whose_file_of_the_store_is_gone_is_a_problem(tmp_path):
+    unit(tmp_path, TEXT)
+    (tmp_path / "synccron" / "synccron.env").unlink()
+    found = list(unit_findings(tmp_path, runs=True))
+    assert [one.level for one in found] == ["ok", "problem"]
+
+
+def test_a_cluster_without_quorum_is_told_member_by_member(cli, monkeypatch):
+    needed()
+    members = Members(3)
+    try:
+        members.start()
+        monkeypatch.setenv("SYNCCRON_STORE", members.url())
+        cli("register", "x", "--cron", ALWAYS, "--", "true")
+        members.members[0].kill()
+        members.members[1].kill()
+        answer = cli("doctor", "--json", "--store-timeout", "2s")
+        assert answer.status == 1
+        told = {(one["check"], one["where"]) for one in answer.json["findings"]}
+        assert ("members", f"127.0.0.1:{members.members[0].port}") in told
+        assert ("members", f"127.0.0.1:{members.members[1].port}") in told
+        assert ("store", members.url()) in told
+    finally:
+        members.close()
 
 
 def test_a_unit_that_cannot_be_read_is_a_warning(tmp_path):

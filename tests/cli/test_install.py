@@ -207,6 +207,11 @@ def test_names_have_no_paths_in_them(tmp_path):
             file_of(name, tmp_path)
 
 
+def test_a_service_has_its_store_in_the_state_directory_that_it_was_given(monkeypatch, tmp_path):
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}:/other")
+    assert default_store_url() == f"sqlite://{tmp_path}/synccron.db"
+
+
 def test_commands_ask_the_file_where_nothing_else_is_said(cli, store, tmp_path, monkeypatch):
     monkeypatch.delenv("SYNCCRON_STORE")
     monkeypatch.setattr(place, "FOLDER", tmp_path)

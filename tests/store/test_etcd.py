@@ -108,6 +108,23 @@ def test_credentials_come_from_the_environment_or_a_file(tmp_path: Path) -> None
     assert found.password() == "s3cret"
     file.write_text("newer")
     assert found.password() == "newer"
+
+
+def test_a_password_that_the_service_manager_hands_over_goes_before_a_file(tmp_path: Path) -> None:
+    (tmp_path / "etcd-password").write_text("handed\n")
+    given = {
+        "SYNCCRON_ETCD_USER": "me",
+        "SYNCCRON_ETCD_PASSWORD_FILE": "/root/only",
+        "CREDENTIALS_DIRECTORY": str(tmp_path),
+    }
+    found = login(given)
+    assert found is not None
+    assert found.password() == "handed"
+    (tmp_path / "etcd-password").unlink()
+    other = login(given)
+    assert other is not None
+    with pytest.raises(InvalidInput, match="/root/only"):
+        other.password()
     assert "s3cret" not in repr(Login("me", "s3cret"))
     for wrong in (
         {"SYNCCRON_ETCD_PASSWORD": "x"},

@@ -5,7 +5,7 @@ import ssl
 import urllib.request
 
 from synccron.clock import Clock
-from synccron.errors import StoreError, StoreFull
+from synccron.errors import StoreAuth, StoreError
 from synccron.model.doctor import Condition, Member
 from synccron.model.time import Duration
 from synccron.store.etcd.address import Address, address, login
@@ -22,10 +22,10 @@ def examine(url: str, clock: Clock, timeout: Duration) -> Condition:
     where = address(url)
     etcd = Etcd(where, login(os.environ), timeout)
     try:
-        took = _latency(etcd, clock)
         members = tuple(
             _member(etcd, at, f"{host}:{port}") for at, (host, port) in enumerate(where.endpoints)
         )
+        took = _latency(etcd, clock, some=any(each.error is None for each in members))
         return Condition(
             place=where.name,
             layout=SCHEMA,  # who opens a store refuses any other
@@ -40,12 +40,17 @@ def examine(url: str, clock: Clock, timeout: Duration) -> Condition:
         etcd.close()
 
 
-def _latency(etcd: Etcd, clock: Clock) -> Duration | None:
+def _latency(etcd: Etcd, clock: Clock, *, some: bool) -> Duration | None:
+    """Make a lease, which is a write. None: none goes through, though some members answer."""
     began = clock.monotonic()
     try:
         lease, _ = etcd.grant(_LEASE)
-    except StoreFull:
-        return None  # its alarm says so
+    except StoreAuth:
+        raise
+    except StoreError:
+        if not some:
+            raise
+        return None
     took = clock.monotonic() - began
     etcd.revoke(lease)
     return took
