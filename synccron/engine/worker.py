@@ -14,7 +14,7 @@ from synccron.clock import Bell, Clock
 from synccron.engine.tally import Tally
 from synccron.events import Events
 from synccron.handlers.base import Handlers, Invocation, Run
-from synccron.model.admit import Place, admit, comes_to
+from synccron.model.admit import Place, admit, comes_to, foremost
 from synccron.model.job import Admission, Candidate, Claim, Ending, Job, Outcome, Settlement, Step
 from synccron.model.lease import Node, Session
 from synccron.model.schedule import JsonText
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 AT_ONCE = 4  # jobs of other nodes that it takes over at once
 PACE: Duration = 50  # and how often it does, in ms
 SPARE = 32  # candidates looked at beyond the free places: some wait for others
-LOOK: Duration = 500  # how often it looks who else is there, in ms
+LOOK: Duration = 100  # how often it looks who else is there, in ms
+SILENT: Duration = 15 * SECOND  # for how long a node that left a job is nobody's first
+CLAIMED_FIRST = 16  # jobs of the first claim of a turn; each further one takes twice as many
 FULL_PAUSE: Duration = 100  # how often a full node looks for what it has to queue, in ms
 SETTLED_AT_ONCE = 500
 
@@ -66,16 +68,23 @@ class Share:
             self.next = at if self.next is None else min(at, self.next)
         return False
 
+    def foremost(self, job_id: str, needs: str) -> str | None:
+        """Tell whose a job is before any other's."""
+        return foremost(job_id, self._offerers(needs))
+
     def left(self, job_id: str, needs: str, run_at: Instant) -> bool:
         """Tell whether this node may take a job that those before it have left."""
         return run_at < self._at(job_id, needs, run_at) <= self._now
 
     def _at(self, job_id: str, needs: str, run_at: Instant) -> Instant:
+        return comes_to(job_id, run_at, self._offerers(needs), self._node, self._now)
+
+    def _offerers(self, needs: str) -> list[str]:
         nodes = self._offering.get(needs)
         if nodes is None:
             nodes = [name for name, offers in self._nodes.items() if needs in offers]
             self._offering[needs] = nodes
-        return comes_to(job_id, run_at, nodes, self._node, self._now)
+        return nodes
 
 
 class Worker:
@@ -84,7 +93,8 @@ class Worker:
     `_attempts` are those under way by job id and `_ended` those to be settled; the lock guards both
     against the threads of handlers that end. `_unsure` are claims whose answer was lost: they are
     asked for again before anything else, as nobody else knows of them. `_others` are the nodes as
-    they were at `_looked_at` (monotonic ms).
+    they were at `_looked_at` (monotonic ms). `_held` are candidates whose instant is to come; a
+    node in `_silent` has left a job to others, and is not waited for until then (monotonic ms).
     """
 
     def __init__(
@@ -124,6 +134,8 @@ class Worker:
         self._others: Sequence[Node] = ()
         self._looked_at: int | None = None
         self._helped_at = 0
+        self._held: tuple[Candidate, ...] = ()
+        self._silent: dict[str, int] = {}
         self._claiming = True
         self._giving_back = False
         self.ended = Bell(clock)  # rings when an attempt has ended
@@ -145,12 +157,13 @@ class Worker:
             self._claim(*self._unsure)
         if not self._claiming:
             return SECOND
+        self._begin_held()
         now = self._clock.now()
-        self._look()
+        share = Share(self._session().node, self._look(), now)
         free = self._concurrency - len(self._attempts)
-        share = Share(self._session().node, self._others, now)
         candidates = self._store.waiting(self._offers(), now + SECOND, free + SPARE, share.first)
         admissions = self._take(candidates, now, free)
+        self._held = tuple(each for each in candidates if each.job.run_at > now)
         free = self._concurrency - len(self._attempts)
         if share.late and free > 0:
             share.next = self._help(share, now, free)
@@ -160,6 +173,17 @@ class Worker:
         waiting = len(candidates) - len(admissions) - len(later)
         later += [] if share.next is None else [share.next]
         return max(0, min([*later, now + (FULL_PAUSE if waiting else SECOND)]) - self._clock.now())
+
+    def _begin_held(self) -> None:
+        """Start what was read before its instant: nothing is read between the two.
+
+        Each claim compares what was read (laws 1 and 5): what has changed since is refused, and
+        found by the read that follows.
+        """
+        now = self._clock.now()
+        ready = [each for each in self._held if each.job.run_at <= now]
+        self._held = ()
+        self._take(ready, now, self._concurrency - len(self._attempts))
 
     def _help(self, share: Share, now: Instant, free: int) -> Instant:
         """Take a few of the jobs that others have left; when to do so again.
@@ -172,7 +196,12 @@ class Worker:
             left = self._store.waiting(self._offers(), now, min(free, AT_ONCE), share.left)
             ids = [each.job.id for each in left]
             mods = {job.id: job.mod for job in self._store.read(Job, Where(ids=ids)).items}
-            self._take([each for each in left if mods.get(each.job.id) == each.job.mod], now, free)
+            still = [each for each in left if mods.get(each.job.id) == each.job.mod]
+            self._take(still, now, free)
+            for each in still:
+                silent = share.foremost(each.job.id, each.job.needs)
+                if silent is not None and silent != self._session().node:
+                    self._silent[silent] = moment + SILENT
         return now + PACE
 
     def watch_cancels(self) -> Duration:
@@ -227,19 +256,23 @@ class Worker:
         for job_id in under_way:
             self._stop(job_id, "given_back")
 
-    def _look(self) -> None:
-        """Look who else is there, now and then."""
+    def _look(self) -> Sequence[Node]:
+        """Look who is there, now and then: all but the nodes that have left jobs to others."""
         now = self._clock.monotonic()
         if self._looked_at is None or now - self._looked_at >= LOOK:
             self._others, self._looked_at = self._store.read(Node, limit=1000).items, now
+        self._silent = {name: until for name, until in self._silent.items() if until > now}
+        return [each for each in self._others if each.id not in self._silent]
 
     def _take(
         self, candidates: Sequence[Candidate], now: Instant, free: int
     ) -> Sequence[Admission]:
         """Do with candidates what is to be done now."""
         admissions = self._admit(candidates, now, free)
-        if admissions:
-            self._claim(admissions, now)
+        begin, size = 0, CLAIMED_FIRST
+        while begin < len(admissions):
+            self._claim(admissions[begin : begin + size], now)
+            begin, size = begin + size, 2 * size
         return admissions
 
     def _admit(self, candidates: Sequence[Candidate], now: Instant, free: int) -> list[Admission]:

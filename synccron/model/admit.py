@@ -69,6 +69,11 @@ def comes_to(
     return run_at + ELSEWHERE * (passed + (rank - passed) % (max(rank, len(nodes) - 1) + 1))
 
 
+def foremost(job_id: str, nodes: Sequence[str]) -> str | None:
+    """Tell whose a job is before any other's; None: there is no node."""
+    return max(nodes, key=lambda node: _weight(job_id, node), default=None)
+
+
 def _weight(job_id: str, node: str) -> tuple[int, str]:
     return crc32(f"{job_id}\0{node}".encode()), node
 

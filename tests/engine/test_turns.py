@@ -1,13 +1,14 @@
 """The turns of a node, taken by hand: what is due becomes jobs, which run, end and are settled."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from synccron.clock import ManualClock
 from synccron.engine.dispatcher import QUIET_FROM, ROWS
 from synccron.errors import StaleTerm
+from synccron.model.admit import ELSEWHERE
 from synccron.model.change import pause, register
 from synccron.model.job import DeadLetter, Miss
 from synccron.model.lease import Term
@@ -160,6 +161,83 @@ def test_a_node_that_offers_in_time_starts_what_was_written_before_it_came(
     assert node.schedule().cursor.failures == 0
     other.worker.turn()
     assert len(other.handlers.runs) == 1
+
+
+def test_at_its_instant_a_job_is_claimed_before_anything_is_read(
+    node: "Node", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.register(cron="* * * * * *")
+    slot = node.schedule().cursor.next
+    node.dispatcher.turn()
+    node.worker.turn()
+    asked: list[str] = []
+    for verb in ("read", "waiting", "claim"):
+        told = getattr(node.store, verb)
+
+        def asking(*words: object, verb: str = verb, told: Any = told, **more: object) -> object:
+            asked.append(verb)
+            return told(*words, **more)
+
+        monkeypatch.setattr(node.store, verb, asking)
+    node.advance_to(slot)
+    node.worker.turn()
+    assert len(node.handlers.runs) == 1
+    assert asked[0] == "claim"
+
+
+def test_what_is_held_and_has_changed_is_read_anew_at_its_instant(node: "Node") -> None:
+    node.register(cron="* * * * * *", input="1")
+    slot = node.schedule().cursor.next
+    node.dispatcher.turn()
+    node.worker.turn()
+    node.register(cron="* * * * * *", input="2")
+    node.advance_to(slot)
+    node.worker.turn()
+    (run,) = node.handlers.runs
+    assert (run.invocation.input, node.jobs()[0].lateness) == ("2", 0)
+
+
+def test_what_is_held_and_was_taken_back_does_not_start(node: "Node") -> None:
+    node.register(cron="* * * * * *")
+    slot = node.schedule().cursor.next
+    node.dispatcher.turn()
+    node.worker.turn()
+    (read,) = node.store.read(Due, Where(ids=("job",))).items
+    change = pause(read, node.clock.now(), None, None, "me")
+    assert change is not None
+    assert node.store.apply([change])
+    node.advance_to(slot)
+    node.worker.turn()
+    assert node.handlers.runs == []
+
+
+def test_a_node_that_leaves_its_jobs_loses_its_turn_within_a_fifth_of_a_second_and_then_at_once(
+    node: "Node", make_node: "Callable[[str], Node]"
+) -> None:
+    stuck = make_node("n2")
+    for number in range(4):
+        node.register(id=f"job-{number}", cron="* * * * * *")
+    slot = node.schedule("job-0").cursor.next
+    node.dispatcher.turn()
+    for _ in range(3):
+        for late in (0, 100, 210, 260, 310, 360):
+            node.advance_to(slot + late)
+            stuck.store.renew(stuck.session)
+            node.worker.turn()
+            for run in node.handlers.runs:
+                run.end()
+            node.handlers.runs.clear()
+            node.worker.settle_ended()
+        slot += SECOND
+    began: dict[int, list[int]] = {}
+    for job in node.jobs():
+        if job.lateness is not None and job.slot is not None:
+            began.setdefault(job.slot, []).append(job.lateness)
+    first, *others = (sorted(began[each]) for each in sorted(began))
+    assert len(first) == 4
+    assert first[0] == 0
+    assert ELSEWHERE <= first[-1] <= ELSEWHERE + 100
+    assert others == [[0] * 4] * 2
 
 
 def test_a_pause_takes_back_what_was_written_ahead(node: "Node") -> None:
