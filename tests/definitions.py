@@ -26,6 +26,18 @@ OWN = {
     "input": JSON,
     "env": st.dictionaries(NAMES, TEXT, max_size=3),
     "labels": st.dictionaries(NAMES, TEXT, max_size=3),
+    "notify": st.lists(
+        st.fixed_dictionaries(
+            {"webhook": st.sampled_from(["https://example.com/a?b=c", "http://[::1]:80/"])},
+            optional={
+                "on": st.sampled_from([["failure"], ["recovery", "missed"]]),
+                "headers": st.dictionaries(NAMES, NAMES, max_size=2),
+                "timeout": st.sampled_from(["1s", "2500ms"]),
+            },
+        )
+        | st.fixed_dictionaries({"command": NAMES | st.lists(NAMES, min_size=1, max_size=3)}),
+        max_size=3,
+    ),
     "cwd": TEXT.map("/".__add__),
     "user": NAMES,
     "owner": NAMES,

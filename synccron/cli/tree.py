@@ -41,6 +41,8 @@ COMMANDS = {
     "validate": "checks",
     "diff": "moving",
     "export": "moving",
+    "backup": "copies",
+    "restore": "copies",
     "example": "checks",
     "schema": "checks",
     "nodes": "nodes",

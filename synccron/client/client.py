@@ -10,12 +10,13 @@ import socket
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, BinaryIO, Self, TypeAlias
 
 import tzdata
 
-from synccron.client import reset, values
+from synccron.client import copies, reset, values
 from synccron.client.author import author
 from synccron.client.reads import (
     job_of_letter,
@@ -390,6 +391,28 @@ class Client:
         return self._store.discard([letter.id for letter in self.dead_letters()])
 
     # The whole.
+
+    def backup(self, file: str | Path) -> dict[str, int]:
+        """Write a copy of everything but nodes to a file (mode 0600); how many records of each.
+
+        A file that is there is replaced once the copy is whole. Raises InvalidInput where the file
+        can't be written.
+        """
+        return copies.backup(self._store, Path(file), self._clock.now())
+
+    def backup_to(self, out: BinaryIO) -> dict[str, int]:
+        """Write a copy to a stream; how many records of each kind."""
+        return copies.write(self._store, out, self._clock.now())
+
+    def restore(self, file: str | Path | copies.Copy) -> dict[str, int]:
+        """Go on from a copy, also of another kind of store; this one must be empty.
+
+        What ran when it was made is lost and taken up, or not, as `on_lost` says; slots since then
+        fall under the misfire rules. Raises InvalidInput: the copy is damaged, and nothing was
+        written; Refused: the store is not empty.
+        """
+        copy = file if isinstance(file, copies.Copy) else copies.look(Path(file))
+        return copies.restore(self._store, copy, self._clock.now())
 
     def nodes(self) -> Nodes:
         """Read the nodes that are alive."""

@@ -5,7 +5,7 @@ The inverse of `definition.define`, made of the same table: whatever field there
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
 from synccron.model.definition import FIELDS
@@ -32,15 +32,18 @@ def _said(value: Any, schema: Mapping[str, Any]) -> Any:
         return format_duration(value)
     if is_dataclass(value) and not isinstance(value, type):
         inner = schema.get("properties", {})
-        unsaid = {each.name: each.default for each in fields(value)}
-        said = {each.name: getattr(value, each.name) for each in fields(value)}
+        said = ((each, getattr(value, each.name)) for each in fields(value))
         return {
-            name: _said(each, inner.get(name, {}))
-            for name, each in said.items()
-            if each != unsaid[name]
+            each.name: _said(given, inner.get(each.name, {}))
+            for each, given in said
+            if given != _default(each)
         }
     if isinstance(value, Mapping):
         return {str(key): _said(each, {}) for key, each in value.items()}
     if isinstance(value, tuple | list | frozenset):
-        return [_said(each, {}) for each in value]
+        return [_said(each, schema.get("items", {})) for each in value]
     return value
+
+
+def _default(each: "Field[Any]") -> Any:
+    return each.default if each.default_factory is MISSING else each.default_factory()

@@ -12,12 +12,13 @@ written), and reading back by key or token settles it. All methods may be called
 threads.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 from synccron.model.change import Change
+from synccron.model.copy import Record
 from synccron.model.job import (
     Admission,
     Candidate,
@@ -261,6 +262,22 @@ class Store(Protocol):
 
     def tally(self, counts: Mapping[Counter, int]) -> None:
         """Add to the counters of what no node did."""
+
+    # Copies: the whole of a store, so that another one can go on with it.
+
+    def dump(self) -> Iterator[Record]:
+        """Give everything but nodes and who leads, in the order of `KINDS`, the Base first.
+
+        It is one consistent view, of the instant of the first record, and needs little memory.
+        """
+
+    def load(self, records: Iterable[Record]) -> None:
+        """Write everything that `dump` gave into this store, which has nothing yet.
+
+        None of the jobs runs. Tokens and epochs go on from the Base (law 5). Raises Refused: the
+        store is not empty, nothing was written. After another error it may be half written; then it
+        can't be opened, or is empty.
+        """
 
     # Nodes. The time of leases is the store's.
 

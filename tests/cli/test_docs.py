@@ -124,7 +124,7 @@ def test_bash_completes_commands_options_and_ids(tmp_path):
     fake.write_text('#!/bin/sh\necho "ID WHEN"; echo "backup $*"; echo "billing x"\n')
     fake.chmod(0o755)
     assert complete("synccron re", tmp_path) == [
-        *("register", "resume", "reset-cursor", "retry"),
+        *("register", "resume", "reset-cursor", "retry", "restore"),
     ]
     assert complete("synccron dlq re", tmp_path) == ["retry"]
     assert complete("synccron dlq purge --y", tmp_path) == ["--yes"]

@@ -28,7 +28,7 @@ from synccron.model.lease import Node, Session, Term
 from synccron.model.order import KEY_KEPT, submitted, triggered
 from synccron.model.overlap import passes_over
 from synccron.model.plan import Due, Plan, plan
-from synccron.model.schedule import Schedule
+from synccron.model.schedule import Revision, Schedule
 from synccron.model.settle import settle
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
 from synccron.store import open_store
@@ -349,6 +349,14 @@ class World:
         )
         assert claim is not None
         return claim
+
+    def claim_with_steps(self, at: Session) -> Claim:
+        """A job of a handler, whose steps are kept until it has ended."""
+        self.submit("h", "steps")
+        return self.claim(at, "submit:h:steps")
+
+    def revisions(self, name: str = "job") -> list[Revision]:
+        return list(self.store.read(Revision, Where(schedule=name)).items)
 
     def settlement(self, claim: Claim, ending: Ending = "completed", **fields: Any) -> Settlement:
         outcome = Outcome(ending=ending, **fields)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self, cast
 from synccron.clock import Clock
 from synccron.errors import IdTaken, SessionLost, StaleTerm
 from synccron.model.change import Change
+from synccron.model.copy import Record
 from synccron.model.job import (
     ACTIVE,
     Admission,
@@ -395,6 +396,21 @@ class MemoryStore:
         """Add to the counters of what no node did."""
         with self._write():
             self._state.counters.update(counts)
+
+    # Copies.
+
+    def dump(self) -> Iterator[Record]:
+        """Give everything but nodes, as it is at this instant."""
+        from tests.simulation.copies import dump
+
+        return dump(self._state.copy())
+
+    def load(self, records: Iterable[Record]) -> None:
+        """Write everything into this store, which has nothing yet."""
+        from tests.simulation.copies import loaded
+
+        with self._write():
+            self.memory.state = loaded(self._state, records)
 
     # Nodes.
 

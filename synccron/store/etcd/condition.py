@@ -10,7 +10,7 @@ from synccron.model.doctor import Condition, Member
 from synccron.model.time import Duration
 from synccron.store.etcd.address import Address, address, login
 from synccron.store.etcd.client import Etcd
-from synccron.store.etcd.store import SCHEMA
+from synccron.store.etcd.layout import SCHEMA
 
 _LEASE = 60  # seconds: of the lease that is made to see how long that takes
 _PATIENCE = 2.0  # seconds for a page of etcd's metrics

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _LAST = 9_999_999_999_999
 _SAFE = ":@=+,"  # every other character that means something in a key is percent-encoded
+SCHEMA = 1  # what a program must know to work here
+UNFINISHED = 0  # in its place while a copy is being restored
 FENCES = 128  # claims of one transaction, which share a revision
 
 

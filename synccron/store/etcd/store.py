@@ -7,14 +7,15 @@ follows instead, and decides from its mirror.
 
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from synccron.clock import Clock
-from synccron.errors import StaleTerm, StoreForeign, StoreMissing, StoreNewer
+from synccron.errors import StaleTerm, StoreDamaged, StoreForeign, StoreMissing, StoreNewer
 from synccron.model.change import Change
+from synccron.model.copy import Record
 from synccron.model.job import (
     Admission,
     Candidate,
@@ -35,15 +36,13 @@ from synccron.model.schedule import JsonText, Revision, Schedule, Tombstone
 from synccron.model.time import Duration, Instant
 from synccron.store.base import EVERYTHING, Limits, Look, Page, R, Where
 from synccron.store.codec import encode
-from synccron.store.etcd import jobs, nodes, notices, prune, reading, schedules
+from synccron.store.etcd import copy, jobs, nodes, notices, prune, reading, schedules
 from synccron.store.etcd.address import address, login
 from synccron.store.etcd.client import Etcd
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import Draft, Make, commit, pair_of
-from synccron.store.etcd.layout import Layout, Meta, Pair, document, end_of
+from synccron.store.etcd.layout import SCHEMA, UNFINISHED, Layout, Meta, Pair, document, end_of
 from synccron.store.etcd.mirror import Horizon, Mirror
-
-SCHEMA = 1
 
 
 def open_etcd(url: str, *, create: bool, clock: Clock, timeout: Duration) -> "EtcdStore":
@@ -234,6 +233,16 @@ class EtcdStore:
         """Add to the counters of what no node did."""
         nodes.tally(self.cluster, counts)
 
+    # Copies.
+
+    def dump(self) -> Iterator[Record]:
+        """Give everything but nodes, as it is at this instant."""
+        return copy.dump(self.cluster)
+
+    def load(self, records: Iterable[Record]) -> None:
+        """Write everything into this store, which has nothing yet."""
+        copy.load(self.cluster, records)
+
     # Nodes.
 
     def join(self, node: Node, ttl: Duration) -> Session:
@@ -285,6 +294,11 @@ def _meta(etcd: Etcd, layout: Layout, url: str, *, create: bool) -> Pair:
         answer = etcd.range(key)
     pair = pair_of(answer.kvs[0])
     schema = document(pair.value).get("schema")
+    if schema == UNFINISHED:
+        raise StoreDamaged(
+            f"a restore into the keys under {layout.root} of etcd has not finished",
+            hint=f"remove them and restore again: etcdctl del --prefix {layout.root}",
+        )
     if schema != SCHEMA:
         raise StoreNewer(
             f"the store has layout {schema}, and this version knows {SCHEMA}",

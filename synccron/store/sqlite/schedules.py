@@ -39,7 +39,22 @@ from synccron.store.sqlite.rows import (
 from synccron.store.sqlite.sessions import Sessions
 from synccron.store.sqlite.writer import Transaction
 
-_INSERT_REVISION = insert("revisions", REVISION_FIELDS)
+INSERT_REVISION = insert("revisions", REVISION_FIELDS)
+
+
+def insert_schedule(transaction: Transaction, schedule: Schedule) -> None:
+    """Write a schedule that is not there, with its cursor."""
+    state = state_values(schedule, transaction.mark())
+    cursor = cursor_values(schedule.cursor, transaction.mark())
+    transaction.db.execute(SCHEDULE_INSERT, (schedule.id, *state, *cursor))
+
+
+def insert_tombstone(transaction: Transaction, tombstone: Tombstone) -> None:
+    """Write what stays of a schedule that was removed."""
+    transaction.db.execute(
+        "INSERT INTO tombstones (id, version, decided_until, mod) VALUES (?, ?, ?, ?)",
+        (tombstone.id, tombstone.version, tombstone.decided_until, transaction.mark()),
+    )
 
 
 class _Moved(Exception):
@@ -98,7 +113,7 @@ def _apply(transaction: Transaction, change: Change, now: Instant) -> None:
         _demand(delete_miss(transaction, miss))
     insert_misses(transaction, change.misses)
     if change.revision is not None:
-        transaction.db.execute(_INSERT_REVISION, revision_values(change.revision))
+        transaction.db.execute(INSERT_REVISION, revision_values(change.revision))
     if change.tombstone is not None:
         _remove(transaction, change, change.tombstone, now)
     if change.schedule is not None:
@@ -124,7 +139,7 @@ def _write(transaction: Transaction, change: Change, schedule: Schedule) -> None
     updated = db.execute(f"UPDATE schedules SET {SCHEDULE_SET} WHERE id = ?", (*state, change.id))
     if not updated.rowcount:
         db.execute("DELETE FROM tombstones WHERE id = ?", (change.id,))
-        db.execute(SCHEDULE_INSERT, (change.id, *state, *cursor))
+        insert_schedule(transaction, schedule)
         return
     if change.cursor_seen is not None:
         db.execute(f"UPDATE schedules SET {CURSOR_SET} WHERE id = ?", (*cursor, change.id))
@@ -153,10 +168,7 @@ def _remove(transaction: Transaction, change: Change, tombstone: Tombstone, now:
     db = transaction.db
     removed = db.execute("DELETE FROM schedules WHERE id = ?", (change.id,))
     _demand(removed.rowcount == 1)
-    db.execute(
-        "INSERT INTO tombstones (id, version, decided_until, mod) VALUES (?, ?, ?, ?)",
-        (change.id, tombstone.version, tombstone.decided_until, transaction.mark()),
-    )
+    insert_tombstone(transaction, tombstone)
     if change.error is None:
         return
     unstarted = db.execute(

@@ -4,13 +4,14 @@ What the verbs do is in `schedules`, `jobs`, `nodes`, `prune` and `reading`; thi
 the writer, the readers and the sessions, and says which of the three each needs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, cast
 
 from synccron.clock import Clock
 from synccron.errors import SessionLost
 from synccron.model.change import Change
+from synccron.model.copy import Record
 from synccron.model.job import (
     Admission,
     Candidate,
@@ -26,7 +27,7 @@ from synccron.model.plan import Due, Plan
 from synccron.model.schedule import JsonText
 from synccron.model.time import Duration, Instant
 from synccron.store.base import EVERYTHING, Limits, Look, Page, R, Where
-from synccron.store.sqlite import jobs, nodes, notices, prune, reading, schedules
+from synccron.store.sqlite import copy, jobs, nodes, notices, prune, reading, schedules
 from synccron.store.sqlite.connection import Readers, check, failed, version
 from synccron.store.sqlite.create import create as create_database
 from synccron.store.sqlite.files import Files, find
@@ -271,6 +272,16 @@ class SqliteStore:
     def tally(self, counts: Mapping[Counter, int]) -> None:
         """Add to the counters of what no node did."""
         self._write(lambda transaction: nodes.count(transaction.db, counts))
+
+    # Copies.
+
+    def dump(self) -> Iterator[Record]:
+        """Give everything but nodes, as it is at this instant."""
+        return copy.dump(self.readers)
+
+    def load(self, records: Iterable[Record]) -> None:
+        """Write everything into this store, which has nothing yet."""
+        self._write(lambda transaction: copy.load(transaction, records))
 
     # Nodes.
 

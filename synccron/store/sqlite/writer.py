@@ -52,6 +52,10 @@ class Transaction:
         self._fence += 1
         return self._fence
 
+    def go_on_from(self, fence: int) -> None:
+        """Give no token up to this one any more."""
+        self._fence = max(self._fence, fence)
+
     def keep_counters(self) -> None:
         """Write the counters, if any was used."""
         if self._stored != (self._mark, self._fence):
