@@ -18,7 +18,7 @@ _synccron() {
     case "$command" in
         "")
             options="--version --help"
-            others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate diff export backup restore example schema nodes status doctor install-service completion"
+            others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate diff export import-crontab backup restore example schema nodes status doctor install-service completion"
             ;;
         "run")
             options="--id --concurrency --lease --ahead --node-lease --drain --max-skew --no-lead --no-work --pass-env --apply --http --log --retention --retention-jobs --history-bytes --store --store-timeout --no-color --debug --help"
@@ -101,6 +101,9 @@ _synccron() {
             ;;
         "export")
             options="--store --store-timeout --json --no-color --debug --help"
+            ;;
+        "import-crontab")
+            options="--system --user --tz --json --no-color --debug --help"
             ;;
         "backup")
             options="--store --store-timeout --json --no-color --debug --help"

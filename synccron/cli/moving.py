@@ -59,7 +59,7 @@ def export(call: Call) -> None:
             return
         empty = True
         for each in client.definitions():
-            print(f"{HEAD if empty else ''}\n{schedule_text(each)}", end="")
+            print(f"{HEAD if empty else ''}\n{schedule_text(each.id, written(each))}", end="")
             empty = False
     if empty:
         print(NOTHING, end="")

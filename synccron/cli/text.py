@@ -1,4 +1,4 @@
-"""Schedule files out: definitions as YAML that `files.py` reads back as the same definitions.
+"""Schedule files out: fields as YAML that `files.py` reads back as the same definitions.
 
 It writes what that reader reads: every scalar is text whose field knows its type, and below `input`
 a text is always quoted, so that it is not taken for a number.
@@ -8,9 +8,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
-
-from synccron.model.schedule import Definition
-from synccron.model.written import written
 
 _LONGEST_PLAIN = 100  # characters of a list that stands on one line
 
@@ -47,27 +44,36 @@ _Dumper.add_representer(list, _sequence)
 _Dumper.add_representer(
     _Quoted, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), '"')
 )
+_QUOTED = ("cron", "input")
 HEAD = "schedules:\n"
 NOTHING = "schedules: {}\n"
 
 
-def schedule_text(made: Definition, comments: Iterable[str] = ()) -> str:
-    """Write one schedule as it stands below `schedules:`, after comments of a line each."""
-    given = written(made)
-    for name in ("cron", "input"):
-        if name in given:
-            given[name] = _quoted(given[name])
-    text = yaml.dump(
-        {made.id: given},
+def file_text(comments: Iterable[str], top: Mapping[str, Any]) -> str:
+    """Write what stands above the schedules: comments of a line each, and fields of the file."""
+    return _notes(comments, "") + (_dumped(top) if top else "")
+
+
+def schedule_text(schedule_id: str, given: Mapping[str, Any], comments: Iterable[str] = ()) -> str:
+    """Write one schedule's fields as they stand below `schedules:`, after lines of comments."""
+    fields = {name: _quoted(each) if name in _QUOTED else each for name, each in given.items()}
+    lines = _dumped({schedule_id: fields}).split("\n")
+    return _notes(comments, "  ") + "\n".join(f"  {line}" if line else "" for line in lines)
+
+
+def _notes(comments: Iterable[str], indent: str) -> str:
+    return "".join(f"{indent}# {line}".rstrip() + "\n" for line in comments)
+
+
+def _dumped(value: Mapping[str, Any]) -> str:
+    return yaml.dump(
+        dict(value),
         Dumper=_Dumper,
         sort_keys=False,
         allow_unicode=True,
         width=float("inf"),
         default_flow_style=False,
     )
-    notes = "".join(f"  # {line}".rstrip() + "\n" for line in comments)
-    lines = text.split("\n")
-    return notes + "\n".join(f"  {line}" if line else "" for line in lines)
 
 
 def _quoted(value: Any) -> Any:

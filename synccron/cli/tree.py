@@ -41,6 +41,7 @@ COMMANDS = {
     "validate": "checks",
     "diff": "moving",
     "export": "moving",
+    "import-crontab": "importing",
     "backup": "copies",
     "restore": "copies",
     "example": "checks",

@@ -8,6 +8,7 @@ from synccron.cli.files import read_files
 from synccron.cli.text import HEAD, schedule_text
 from synccron.model.definition import json_text
 from synccron.model.schedule import Definition
+from synccron.model.written import written
 from tests.definitions import definitions
 from tests.make import definition
 
@@ -23,11 +24,11 @@ def read(text: str) -> list[Definition]:
 @example(definition(input=json_text({"012": "1e5", "<<": "~", "\x7f": "\U0001f600"})))
 @example(definition(env={"A": "  x ", "B": "\x85\u2028", "C": "no"}))
 def test_what_is_written_is_read_back_as_it_was(made: Definition) -> None:
-    assert read(HEAD + schedule_text(made)) == [made]
+    assert read(HEAD + schedule_text(made.id, written(made))) == [made]
 
 
 def test_comments_stand_above_their_schedule() -> None:
-    text = HEAD + schedule_text(definition(id="a"), ["why", ""])
+    text = HEAD + schedule_text("a", written(definition(id="a")), ["why", ""])
     assert text.startswith("schedules:\n  # why\n  #\n  a:\n")
     assert read(text) == [definition(id="a")]
 
@@ -36,6 +37,6 @@ def test_a_file_looks_as_people_write_it() -> None:
     made = definition(
         id="backup", cron="30 2 * * *", run=("/bin/backup", "--all"), timeout=7_200_000
     )
-    assert schedule_text(made) == (
+    assert schedule_text(made.id, written(made)) == (
         '  backup:\n    cron: "30 2 * * *"\n    run: [/bin/backup, --all]\n    timeout: 2h\n'
     )
