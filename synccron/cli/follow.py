@@ -1,15 +1,16 @@
 """The output of jobs: from the log files of this host, else the tail that the store keeps.
 
-A file is read as it grows; what has been read is not read again.
+A log is read as it grows; what has been read is not read again.
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from synccron.clock import Bell, Clock
 from synccron.errors import JobNotSettled
+from synccron.handlers.log import LogReader
 from synccron.model.job import SETTLED
+from synccron.model.piece import Piece, Time, times_of
 from synccron.model.time import Duration, format_duration
 from synccron.store import logs_of
 from synccron.store.logs import log_path
@@ -17,44 +18,47 @@ from synccron.store.logs import log_path
 if TYPE_CHECKING:
     from synccron.client import Client, Job
 
-LOOK = 100  # ms between two looks at a file that grows
-_PIECE = 1 << 16
-
-Chunk = tuple[int, bytes]  # the attempt, and the next piece of what it wrote
+LOOK = 100  # ms between two looks at a log that grows
 
 
 class Logs:
-    """The log files of one job's attempts, read on from where the last read ended."""
+    """The logs of one job's attempts, read on from where the last read ended."""
 
     def __init__(self, place: str, job_id: str) -> None:
-        self._folder: Path = logs_of(place)
+        self._folder = logs_of(place)
         self._job_id = job_id
         self._attempt = 1
-        self._offset = 0
+        self._reader = self._open()
         self.found = False
 
-    def read(self, newest: int) -> Iterator[Chunk]:
+    def read(self, newest: int) -> Iterator[Piece]:
         """Give what has been written since, up to and with the attempt of this number."""
         while self._attempt <= newest:
-            yield from self._read_file()
+            yield from self._read_on()
             if self._attempt == newest:
                 return
             self._attempt += 1
-            self._offset = 0
+            self._reader = self._open()
 
-    def _read_file(self) -> Iterator[Chunk]:
-        try:
-            with log_path(self._folder, self._job_id, self._attempt).open("rb") as file:
-                self.found = True
-                file.seek(self._offset)
-                while piece := file.read(_PIECE):
-                    self._offset += len(piece)
-                    yield self._attempt, piece
-        except FileNotFoundError:  # not written yet, or on another host
-            return
+    def _read_on(self) -> Iterator[Piece]:
+        times: list[Time] = []
+        for at, data in self._reader.read():
+            self.found = True
+            if not times or times[-1][0] < at + len(data):  # there may be more by now
+                times = self._reader.times()
+            yield Piece(
+                job_id=self._job_id,
+                attempt=self._attempt,
+                at=at,
+                data=data,
+                times=times_of(times, at, at + len(data)),
+            )
+
+    def _open(self) -> LogReader:
+        return LogReader(log_path(self._folder, self._job_id, self._attempt))
 
 
-def output(client: "Client", place: str, job: "Job") -> Iterator[Chunk]:
+def output(client: "Client", place: str, job: "Job") -> Iterator[Piece]:
     """Give what a job has written so far, all attempts in order."""
     logs = Logs(place, job.id)
     yield from logs.read(job.attempt)
@@ -66,7 +70,7 @@ def follow(
     client: "Client",
     place: str,
     job_id: str,
-    write: Callable[[int, bytes], object],
+    write: Callable[[Piece], object],
     *,
     clock: Clock,
     timeout: Duration | None = None,
@@ -79,9 +83,9 @@ def follow(
     bell = Bell(clock)
     until = None if timeout is None else clock.monotonic() + timeout
     while True:
-        job = client.job(job_id)  # before the file: what a settled job wrote is all there
-        for attempt, piece in logs.read(job.attempt):
-            write(attempt, piece)
+        job = client.job(job_id)  # before the log: what a settled job wrote is all there
+        for piece in logs.read(job.attempt):
+            write(piece)
         if job.state in SETTLED:
             break
         left = LOOK if until is None else min(LOOK, until - clock.monotonic())
@@ -89,15 +93,15 @@ def follow(
             raise _not_settled(job, timeout)
         bell.wait(bell.rings, left)
     if not logs.found:
-        for attempt, piece in _tail(client, job):
-            write(attempt, piece)
+        for piece in _tail(client, job):
+            write(piece)
     return job
 
 
-def _tail(client: "Client", job: "Job") -> Iterator[Chunk]:
+def _tail(client: "Client", job: "Job") -> Iterator[Piece]:
     tail, _ = client.output(job.id)
     if tail:
-        yield job.attempt, tail
+        yield Piece(job_id=job.id, attempt=job.attempt, at=0, data=tail)
 
 
 def _not_settled(job: "Job", timeout: Duration | None) -> JobNotSettled:

@@ -8,10 +8,12 @@ import typer
 
 from synccron.cli.call import Call, command, json_line, moment, print_json
 from synccron.cli.follow import LOOK, follow, output
-from synccron.cli.paper import say, write_output
+from synccron.cli.paper import say
+from synccron.cli.sheet import Gathered, JsonLines, Sheet
 from synccron.clock import Bell, SystemClock
 from synccron.errors import InvalidInput, NotFound
 from synccron.model.job import SETTLED, STATES, State
+from synccron.model.piece import Piece
 from synccron.model.time import to_datetime
 
 if TYPE_CHECKING:
@@ -103,13 +105,12 @@ def job(
 
     for line in job_whole(call.paper(), found, truncated=truncated, has_output=bool(tail)):
         print(line)
-    _print_output(tail)
-
-
-def _print_output(tail: bytes) -> None:
-    write_output(tail, sys.stdout)
-    if tail and not tail.endswith(b"\n"):
-        print()
+    if tail:
+        sheet = Sheet(sys.stdout)
+        sheet.write(Piece(job_id=job_id, attempt=found.attempt, at=0, data=tail))
+        sheet.close()
+        if not tail.endswith(b"\n"):
+            print()
 
 
 @command(app, "logs")
@@ -122,38 +123,42 @@ def logs(
         bool, typer.Option("-f", "--follow", help="Go on until the job has ended.")
     ] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Escape nothing, also on a terminal.")] = False,
+    timestamps: Annotated[
+        bool, typer.Option("-t", "--timestamps", help="Each line with the time at which it came.")
+    ] = False,
 ) -> None:
     """Print what a job wrote. All of it where it ran, elsewhere the tail that the store keeps."""
+    if raw and (timestamps or call.json):
+        other = "--json" if call.json else "--timestamps"
+        raise InvalidInput(f"--raw is the output and nothing else: it goes without {other}")
     with call.client() as client:
         found = _job_or_newest(client, job_id)
-
-        def write(attempt: int, piece: bytes) -> None:
-            if call.json:
-                text = piece.decode("utf-8", "backslashreplace")
-                line = json_line({"id": found.id, "attempt": attempt, "output": text})
-                print(line, flush=True)
-            else:
-                write_output(piece, sys.stdout, raw=raw)
-
+        if call.json and not followed:
+            _print_whole(client, call.place, found, timestamps=timestamps)
+            return
+        sheet: Sheet | JsonLines = Sheet(sys.stdout, raw=raw, timestamps=timestamps)
+        if call.json:
+            sheet = JsonLines(sys.stdout, found.id)
         if followed and found.state not in SETTLED:
-            follow(client, call.place, found.id, write, clock=SystemClock())
-        elif followed or not call.json:
-            for attempt, piece in output(client, call.place, found):
-                write(attempt, piece)
+            follow(client, call.place, found.id, sheet.write, clock=SystemClock())
         else:
-            _print_whole(client, call.place, found)
+            for piece in output(client, call.place, found):
+                sheet.write(piece)
+        sheet.close()
 
 
-def _print_whole(client: "Client", place: str, found: "Job") -> None:
-    pieces = b"".join(piece for _, piece in output(client, place, found))
+def _print_whole(client: "Client", place: str, found: "Job", *, timestamps: bool) -> None:
+    sheet = Gathered()
+    for piece in output(client, place, found):
+        sheet.write(piece)
+    sheet.close()
     tail, truncated = client.output(found.id)
-    print_json(
-        {
-            "id": found.id,
-            "output": pieces.decode("utf-8", "backslashreplace"),
-            "output_truncated": truncated and pieces == tail,
-        }
-    )
+    whole = {
+        "id": found.id,
+        "output": sheet.text,
+        "output_truncated": sheet.left_out or (truncated and sheet.size == len(tail)),
+    }
+    print_json({**whole, "chunks": sheet.chunks} if timestamps else whole)
 
 
 def _job_or_newest(client: "Client", job_id: str) -> "Job":

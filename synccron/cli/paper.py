@@ -1,6 +1,6 @@
 """Text on its way to a person: made harmless, coloured where that helps, laid out in columns.
 
-Whatever a user or a handler wrote passes `visible` (a name) or `Paper.output` (what a job printed)
+Whatever a user or a handler wrote passes `visible` (a name) or `visible_text` (what a job printed)
 before it reaches a terminal. Colour only ever repeats what a word says.
 """
 
@@ -47,9 +47,9 @@ def visible(text: str) -> str:
     return text if text.isprintable() else _escaped(text, "")
 
 
-def visible_output(output: bytes) -> str:
-    """Escape the same in what a job printed and show bad UTF-8, but keep its lines and tabs."""
-    lines = output.decode("utf-8", "backslashreplace").split("\n")
+def visible_text(text: str) -> str:
+    """Escape the same in what a job printed, but keep its lines and tabs."""
+    lines = text.split("\n")
     return "\n".join(line if line.isprintable() else _escaped(line, "\t") for line in lines)
 
 
@@ -173,18 +173,18 @@ def _largest(duration: int) -> str:
     return f"{round(duration / DAY)}d"
 
 
-def write_output(output: bytes, stream: TextIO, *, raw: bool = False) -> None:
-    """Write what a job printed: escaped to a terminal (unless raw), byte for byte to a pipe."""
-    if stream.isatty() and not raw:
-        stream.write(visible_output(output))
+def write_text(stream: TextIO, text: str | bytes) -> None:
+    """Write text, or bytes as they are, and see it off."""
+    if isinstance(text, str):
+        stream.write(text)
         stream.flush()
         return
     stream.flush()
     buffer = getattr(stream, "buffer", None)
     if buffer is None:  # a replaced stream that takes text alone
-        stream.write(output.decode("utf-8", "backslashreplace"))
+        stream.write(text.decode("utf-8", "backslashreplace"))
         return
-    buffer.write(output)
+    buffer.write(text)
     buffer.flush()
 
 

@@ -86,6 +86,9 @@ def run(
         str | None,
         typer.Option(metavar="SIZE", help="On etcd: how large the history may grow: 256MiB."),
     ] = None,
+    log_bytes: Annotated[
+        str, typer.Option(metavar="SIZE", help="How large the logs of jobs on this host may grow.")
+    ] = "4GiB",
 ) -> None:
     """Run a node. It leads or stands by, and runs jobs, until TERM or INT."""
     if log not in ("text", "json"):
@@ -118,7 +121,8 @@ def run(
         pass_env=pass_env or (),
         retention=_span(retention, "--retention"),
         retention_jobs=retention_jobs,
-        history_bytes=None if history_bytes is None else _size(call.place, history_bytes),
+        history_bytes=None if history_bytes is None else _history(call.place, history_bytes),
+        log_bytes=_size(log_bytes, "--log-bytes"),
         on_event=listener,
         measure=None if metrics is None else metrics.measure,
     )
@@ -145,13 +149,17 @@ def _span(text: str, option: str) -> timedelta:
     return timedelta(milliseconds=duration(text, option))
 
 
-def _size(store: str, text: str) -> int:
-    """Read a number of bytes, with KiB, MiB or GiB. Raises InvalidInput."""
+def _history(store: str, text: str) -> int:
     if not is_cluster(store):
         raise InvalidInput("--history-bytes bounds a store on etcd, and this one is a file")
+    return _size(text, "--history-bytes")
+
+
+def _size(text: str, option: str) -> int:
+    """Read a number of bytes, with KiB, MiB or GiB. Raises InvalidInput."""
     found = re.fullmatch(r"([1-9][0-9]{0,15})(KiB|MiB|GiB)?", text)
     if found is None:
-        raise InvalidInput(f"--history-bytes: '{text}' is no size", hint="write 256MiB, say")
+        raise InvalidInput(f"{option}: '{text}' is no size", hint="write 256MiB, say")
     return int(found[1]) << {None: 0, "KiB": 10, "MiB": 20, "GiB": 30}[found[2]]
 
 

@@ -7,7 +7,8 @@ import typer
 
 from synccron.cli.call import Call, command, duration, json_value, print_json
 from synccron.cli.follow import follow
-from synccron.cli.paper import paper_for, say, write_output
+from synccron.cli.paper import paper_for, say
+from synccron.cli.sheet import Sheet
 from synccron.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -51,15 +52,9 @@ def trigger(
 
 
 def _wait(call: Call, client: "Client", job: "Job", limit: int | None) -> int:
-    stream = sys.stderr if call.json else sys.stdout
-    settled = follow(
-        client,
-        call.place,
-        job.id,
-        lambda _, piece: write_output(piece, stream),
-        clock=SystemClock(),
-        timeout=limit,
-    )
+    sheet = Sheet(sys.stderr if call.json else sys.stdout)
+    settled = follow(client, call.place, job.id, sheet.write, clock=SystemClock(), timeout=limit)
+    sheet.close()
     if call.json:
         print_json({**settled.to_json(), "deduplicated": job.deduplicated})
     else:

@@ -46,6 +46,7 @@ from synccron.store.logs import log_path
 if TYPE_CHECKING:
     from synccron.engine.tracing import Traces
 
+LOG_BYTES = 4 << 30  # of all logs of this store on this host
 HISTORY_BYTES = 256 << 20  # on etcd, whose quota is 2 GiB
 LEAD_OVER: Duration = 5 * SECOND  # what is written reaches past two leases by so much
 GIVE_BACK: Duration = 15 * SECOND  # for attempts that were told to end, beyond any usual kill_after
@@ -88,6 +89,7 @@ class Node:
         retention: timedelta | str | float = timedelta(days=7),
         retention_jobs: int = 1000,
         history_bytes: int | None = None,
+        log_bytes: int = LOG_BYTES,
         on_event: Callable[[Event], object] | None = None,
         measure: Callable[[Store], object] | None = None,
         clock: Clock | None = None,
@@ -107,6 +109,7 @@ class Node:
         self._retention = to_duration(retention)
         self._retention_jobs = retention_jobs
         self._history_bytes = HISTORY_BYTES if history_bytes is None else history_bytes
+        self._log_bytes = log_bytes
         self._luck = luck or SystemRandom().random
         self._check()
         self._tally = Tally()
@@ -312,7 +315,7 @@ class Node:
             history_bytes=self._history_bytes,
         )
         dispatcher = Dispatcher(store, clock, self._elector, events, self._tally, self._ahead)
-        sweeper = Sweeper(store, clock, logs, self._retention)
+        sweeper = Sweeper(store, clock, logs, self._retention, self._log_bytes)
         turns: list[tuple[str, Callable[[], Duration], Bell, Duration]] = [
             ("heart", self._beat, self._heart, 0),
             ("elector", self._elector.seek, shared, MOMENT),

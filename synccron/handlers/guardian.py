@@ -247,7 +247,7 @@ class Guardian:
         if attempt is None:
             ward.spoiled = True  # it writes, and nobody asked it to
         elif what == "output":
-            attempt.output.write(chunk)
+            attempt.output.write(chunk, self._clock.now())
         elif what == "refusal":
             attempt.refused = (attempt.refused or "") + chunk.decode(errors="replace")
         else:

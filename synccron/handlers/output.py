@@ -1,24 +1,19 @@
-"""What an attempt writes: the end of it in memory, the whole of it on disk, both bounded."""
+"""What an attempt writes: the end of it in memory, for the store, the whole of it on disk."""
 
-import os
-from pathlib import Path
+from synccron.handlers.log import LogWriter
+from synccron.model.time import Instant
 
 TAIL = 16 * 1024  # bytes kept in memory, for the store
-HEAD = 5 * 1024 * 1024  # bytes of the log that are kept from the beginning
-RING = 5 * 1024 * 1024  # and from the end
 
 
 class Output:
-    """The output of one attempt. The log is made when there is something to write.
+    """The output of one attempt. The log (None: there is none) is made when there is something.
 
-    Past its head the log goes round in a ring; `close` puts it in order. A disk that is full costs
-    the log, not the attempt.
+    A disk that is full costs the log, not the attempt.
     """
 
     def __init__(self, log: str | None) -> None:
-        self._path = Path(log or os.devnull)
-        self._fd: int | None = None
-        self._broken = log is None
+        self._log = None if log is None else LogWriter(log)
         self._tail = b""
         self.written = 0
 
@@ -32,59 +27,18 @@ class Output:
         """Whether the tail is not all of it."""
         return self.written > len(self._tail)
 
-    def write(self, chunk: bytes) -> None:
-        """Take what the attempt wrote, in order."""
+    def write(self, chunk: bytes, now: Instant) -> None:
+        """Take what the attempt wrote, in order, and when it came."""
         self._tail = (self._tail + chunk)[-TAIL:]
         start, self.written = self.written, self.written + len(chunk)
-        if not self._broken:
+        if self._log is not None:
             try:
-                self._log(chunk, start)
+                self._log.write(chunk, start, now)
             except OSError:
-                self._broken = True
+                self._log.close()
+                self._log = None
 
     def close(self) -> None:
-        """Put the log in order, and close it."""
-        if self._fd is None:
-            return
-        try:
-            if self.written > HEAD + RING and not self._broken:
-                self._unroll(self._fd)
-        except OSError:
-            self._broken = True
-        finally:
-            os.close(self._fd)
-            self._fd = None
-
-    def _log(self, chunk: bytes, start: int) -> None:
-        if self._fd is None:
-            self._fd = self._open()
-        view = memoryview(chunk)
-        while view:
-            place, room = start, HEAD - start
-            if start >= HEAD:
-                place = HEAD + (start - HEAD) % RING
-                room = HEAD + RING - place
-            done = os.pwrite(self._fd, view[:room], place)
-            view, start = view[done:], start + done
-
-    def _open(self) -> int:
-        # Made with 0700 whatever the umask; a folder that exists is left as it is.
-        mask = os.umask(0o077)
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            return os.open(self._path, flags, 0o600)
-        finally:
-            os.umask(mask)
-
-    def _unroll(self, fd: int) -> None:
-        place = (self.written - HEAD) % RING
-        ring = os.pread(fd, RING, HEAD)
-        left_out = self.written - HEAD - RING
-        note = f"\n... {left_out} bytes left out ...\n".encode()
-        os.ftruncate(fd, HEAD)
-        view = memoryview(note + ring[place:] + ring[:place])
-        at = HEAD
-        while view:
-            done = os.pwrite(fd, view, at)
-            view, at = view[done:], at + done
+        """Close the log."""
+        if self._log is not None:
+            self._log.close()

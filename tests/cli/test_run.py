@@ -1,6 +1,7 @@
 """A node as users start it, and the commands that need one."""
 
 import json
+import re
 import signal
 from typing import Any
 
@@ -68,10 +69,33 @@ def test_logs_give_all_attempts_where_they_ran(cli):
     assert cli("logs", "bad").out == "attempt 1\nattempt 2\n"
     assert cli("logs", "bad", "-f").out == "attempt 1\nattempt 2\n"
     lines = cli("logs", "bad", "-f", "--json").out.splitlines()
-    assert [json.loads(line) for line in lines] == [
-        {"id": "manual:bad:1", "attempt": 1, "output": "attempt 1\n"},
-        {"id": "manual:bad:1", "attempt": 2, "output": "attempt 2\n"},
+    told = [json.loads(line) for line in lines]
+    assert [list(one) for one in told] == [["id", "attempt", "ts", "output"]] * 2
+    assert [(one["attempt"], one["output"]) for one in told] == [
+        (1, "attempt 1\n"),
+        (2, "attempt 2\n"),
     ]
+    assert told[0]["ts"] <= told[1]["ts"]
+
+
+@pytest.mark.usefixtures("running")
+def test_logs_tell_when_each_line_came(cli):
+    register(cli, "x", "echo one; read line; echo two")
+    cli("trigger", "x", "--key", "1", "--wait")
+    lines = cli("logs", "x", "-t").out.splitlines()
+    assert [line[25:] for line in lines] == ["one", "two"]
+    assert all(
+        re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line[:25]) for line in lines
+    )
+    chunks = cli("logs", "x", "--json", "-t").json["chunks"]
+    assert "".join(one["output"] for one in chunks) == "one\ntwo\n"
+    assert chunks[0]["ts"] == lines[0][:24]
+
+
+@pytest.mark.parametrize("other", ["-t", "--json"])
+def test_raw_output_is_the_output_and_nothing_else(cli, other):
+    register(cli, "x", "true")
+    assert cli("logs", "x", "--raw", other).status == 2
 
 
 def test_logs_are_followed_until_the_job_has_ended(cli, running, tmp_path):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from synccron.clock import SystemClock
 from synccron.handlers import kernel
-from synccron.handlers.output import HEAD, RING
+from synccron.handlers.log import HEAD, RING, LogReader
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may run as others")
 
@@ -172,11 +173,23 @@ def test_a_flood_is_bounded_on_disk_and_keeps_its_head_and_its_tail(workshop):
     done = threading.Event()
     workshop.handlers.start(invocation, lambda _: done.set())
     assert done.wait(50)
-    log = Path(invocation.log).read_bytes()
-    assert log.startswith(b"x" * 1000)
-    assert log.endswith(b"x\nthe end\n")
-    assert b" bytes left out " in log
-    assert HEAD + RING < len(log) < HEAD + RING + 100
+    assert Path(invocation.log).stat().st_size == HEAD + RING
+    pieces = list(LogReader(Path(invocation.log)).read())
+    assert pieces[0][1].startswith(b"x" * 1000)
+    assert pieces[-1][1].endswith(b"x\nthe end\n")
+    assert pieces[-1][0] + len(pieces[-1][1]) == 40_000_000 + len("\nthe end\n")
+    assert sum(len(piece) for _, piece in pieces) == HEAD + RING
+
+
+def test_output_has_the_time_at_which_it_came(workshop):
+    began = SystemClock().now()
+    invocation = workshop.invocation(run="echo one; read line < /dev/stdin; echo two")
+    done = threading.Event()
+    workshop.handlers.start(invocation, lambda _: done.set())
+    assert done.wait(50)
+    times = LogReader(Path(invocation.log)).times()
+    assert times[0][0] == 0
+    assert began <= times[0][1] <= SystemClock().now()
 
 
 def test_binary_output_is_kept_as_it_is_and_logs_are_private(workshop):
