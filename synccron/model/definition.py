@@ -523,7 +523,7 @@ def _notify_one(value: Any) -> Notify:
     if len(ways) != 1:
         given = "both command and webhook are" if ways else "neither command nor webhook is"
         problems.append(Problem((), f"{given} given: expected one of them"))
-    if value.get("headers") is not None and ways == ["command"]:
+    if value.get("headers") and ways == ["command"]:
         problems.append(Problem(("headers",), "headers are for webhook"))
     if problems:
         raise _Wrong(problems)

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from synccron.cli.files import read_files
 from synccron.cli.text import HEAD, schedule_text
 from synccron.model.definition import json_text
-from synccron.model.schedule import Definition
+from synccron.model.schedule import Definition, Notify
 from synccron.model.written import written
 from tests.definitions import definitions
 from tests.make import definition
@@ -22,6 +22,7 @@ def read(text: str) -> list[Definition]:
 @example(definition(run="a\n b\n\n\tc  \n\n"))
 @example(definition(run="a: *b # c\\n'\"%"))
 @example(definition(input=json_text({"012": "1e5", "<<": "~", "\x7f": "\U0001f600"})))
+@example(definition(notify=(Notify(command="x"), Notify(webhook="http://a", headers={"B": "c"}))))
 @example(definition(env={"A": "  x ", "B": "\x85\u2028", "C": "no"}))
 def test_what_is_written_is_read_back_as_it_was(made: Definition) -> None:
     assert read(HEAD + schedule_text(made.id, written(made))) == [made]
