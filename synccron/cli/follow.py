@@ -1,6 +1,6 @@
-"""The output of jobs: from the log files of this host, else the tail that the store keeps.
+"""The output of jobs: from the logs of this host, else what the node of a job publishes as it runs.
 
-A log is read as it grows; what has been read is not read again.
+What has been read is not read again. Of a job that ended elsewhere there is the tail in the store.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,58 +9,70 @@ from typing import TYPE_CHECKING
 from synccron.clock import Bell, Clock
 from synccron.errors import JobNotSettled
 from synccron.handlers.log import LogReader
+from synccron.model.chunk import Chunk
 from synccron.model.job import SETTLED
-from synccron.model.piece import Piece, Time, times_of
 from synccron.model.time import Duration, format_duration
 from synccron.store import logs_of
+from synccron.store.base import FOLLOWED
 from synccron.store.logs import log_path
 
 if TYPE_CHECKING:
     from synccron.client import Client, Job
 
-LOOK = 100  # ms between two looks at a log that grows
+LOOK = 100  # ms between two looks at output that grows
+ASK = FOLLOWED // 3  # ms after which a node is asked again to publish what a job writes
 
 
 class Logs:
-    """The logs of one job's attempts, read on from where the last read ended."""
+    """The output of one job's attempts, read on from where the last read ended.
 
-    def __init__(self, place: str, job_id: str) -> None:
+    An attempt is read from its log if that is on this host, else from what its node publishes: both
+    count the same places, so that it does not matter which of them was read before. `found`: there
+    was something of the newest attempt.
+    """
+
+    def __init__(self, client: "Client", place: str, job_id: str) -> None:
+        self._client = client
         self._folder = logs_of(place)
         self._job_id = job_id
         self._attempt = 1
         self._reader = self._open()
         self.found = False
 
-    def read(self, newest: int) -> Iterator[Piece]:
+    @property
+    def here(self) -> bool:
+        """Whether the log of the attempt that is read now is on this host."""
+        return self._reader.there
+
+    def read(self, newest: int) -> Iterator[Chunk]:
         """Give what has been written since, up to and with the attempt of this number."""
         while self._attempt <= newest:
-            yield from self._read_on()
+            for chunk in self._read_on():
+                self.found = True
+                yield chunk
             if self._attempt == newest:
                 return
             self._attempt += 1
             self._reader = self._open()
+            self.found = False
 
-    def _read_on(self) -> Iterator[Piece]:
-        times: list[Time] = []
-        for at, data in self._reader.read():
-            self.found = True
-            if not times or times[-1][0] < at + len(data):  # there may be more by now
-                times = self._reader.times()
-            yield Piece(
-                job_id=self._job_id,
-                attempt=self._attempt,
-                at=at,
-                data=data,
-                times=times_of(times, at, at + len(data)),
-            )
+    def _read_on(self) -> Iterator[Chunk]:
+        if self.here:
+            yield from self._reader.chunks(self._job_id, self._attempt)
+            return
+        for chunk in self._client.published(self._job_id):
+            fresh = chunk.after(self._reader.at) if chunk.attempt == self._attempt else None
+            if fresh is not None:
+                self._reader.at = fresh.end
+                yield fresh
 
     def _open(self) -> LogReader:
         return LogReader(log_path(self._folder, self._job_id, self._attempt))
 
 
-def output(client: "Client", place: str, job: "Job") -> Iterator[Piece]:
+def output(client: "Client", place: str, job: "Job") -> Iterator[Chunk]:
     """Give what a job has written so far, all attempts in order."""
-    logs = Logs(place, job.id)
+    logs = Logs(client, place, job.id)
     yield from logs.read(job.attempt)
     if not logs.found:
         yield from _tail(client, job)
@@ -70,7 +82,7 @@ def follow(
     client: "Client",
     place: str,
     job_id: str,
-    write: Callable[[Piece], object],
+    write: Callable[[Chunk], object],
     *,
     clock: Clock,
     timeout: Duration | None = None,
@@ -79,29 +91,33 @@ def follow(
 
     Raises JobNotSettled when that takes longer than `timeout` (ms); the job goes on.
     """
-    logs = Logs(place, job_id)
+    logs = Logs(client, place, job_id)
     bell = Bell(clock)
+    ask_at = 0
     until = None if timeout is None else clock.monotonic() + timeout
     while True:
         job = client.job(job_id)  # before the log: what a settled job wrote is all there
-        for piece in logs.read(job.attempt):
-            write(piece)
+        for chunk in logs.read(job.attempt):
+            write(chunk)
         if job.state in SETTLED:
             break
+        if job.state == "running" and not logs.here and clock.monotonic() >= ask_at:
+            client.follow(job_id)
+            ask_at = clock.monotonic() + ASK
         left = LOOK if until is None else min(LOOK, until - clock.monotonic())
         if left <= 0:
             raise _not_settled(job, timeout)
         bell.wait(bell.rings, left)
     if not logs.found:
-        for piece in _tail(client, job):
-            write(piece)
+        for chunk in _tail(client, job):
+            write(chunk)
     return job
 
 
-def _tail(client: "Client", job: "Job") -> Iterator[Piece]:
+def _tail(client: "Client", job: "Job") -> Iterator[Chunk]:
     tail, _ = client.output(job.id)
     if tail:
-        yield Piece(job_id=job.id, attempt=job.attempt, at=0, data=tail)
+        yield Chunk(job_id=job.id, attempt=job.attempt, at=0, data=tail)
 
 
 def _not_settled(job: "Job", timeout: Duration | None) -> JobNotSettled:

@@ -12,8 +12,8 @@ from synccron.cli.paper import say
 from synccron.cli.sheet import Gathered, JsonLines, Sheet
 from synccron.clock import Bell, SystemClock
 from synccron.errors import InvalidInput, NotFound
+from synccron.model.chunk import Chunk
 from synccron.model.job import SETTLED, STATES, State
-from synccron.model.piece import Piece
 from synccron.model.time import to_datetime
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def job(
         print(line)
     if tail:
         sheet = Sheet(sys.stdout)
-        sheet.write(Piece(job_id=job_id, attempt=found.attempt, at=0, data=tail))
+        sheet.write(Chunk(job_id=job_id, attempt=found.attempt, at=0, data=tail))
         sheet.close()
         if not tail.endswith(b"\n"):
             print()
@@ -142,15 +142,18 @@ def logs(
         if followed and found.state not in SETTLED:
             follow(client, call.place, found.id, sheet.write, clock=SystemClock())
         else:
-            for piece in output(client, call.place, found):
-                sheet.write(piece)
+            chunk = None
+            for chunk in output(client, call.place, found):
+                sheet.write(chunk)
+            if chunk is None and found.state == "running":
+                say(f"nothing of it is here: 'synccron logs -f {found.id}' asks node {found.node}")
         sheet.close()
 
 
 def _print_whole(client: "Client", place: str, found: "Job", *, timestamps: bool) -> None:
     sheet = Gathered()
-    for piece in output(client, place, found):
-        sheet.write(piece)
+    for chunk in output(client, place, found):
+        sheet.write(chunk)
     sheet.close()
     tail, truncated = client.output(found.id)
     whole = {

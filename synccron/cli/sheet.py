@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TextIO
 
 from synccron.cli.paper import say, visible_text, write_text
-from synccron.model.piece import Piece
+from synccron.model.chunk import Chunk
 from synccron.model.time import Instant
 
 
 class Sheet:
-    """Takes pieces in their order. `_next` is the attempt and the place that would come next."""
+    """Takes chunks in their order. `_next` is the attempt and the place that would come next."""
 
     def __init__(self, stream: TextIO, *, raw: bool = False, timestamps: bool = False) -> None:
         self._stream = stream
@@ -25,13 +25,13 @@ class Sheet:
         self._next = (0, 0)
         self._at_start = True  # of a line
 
-    def write(self, piece: Piece) -> None:
-        """Write a piece."""
-        self._note_gap(piece)
+    def write(self, chunk: Chunk) -> None:
+        """Write a chunk."""
+        self._note_gap(chunk)
         if not self._timestamps:
-            self._put(piece.data)
+            self._put(chunk.data)
             return
-        for instant, data in piece.moments():
+        for instant, data in chunk.moments():
             for line in _lines(data):
                 if self._at_start:
                     self._put(f"{moment(instant)} ".encode())
@@ -43,36 +43,36 @@ class Sheet:
         if not self._plain:
             write_text(self._stream, visible_text(self._decoder.decode(b"", final=True)))
 
-    def _note_gap(self, piece: Piece) -> None:
+    def _note_gap(self, chunk: Chunk) -> None:
         attempt, place = self._next
-        if piece.attempt != attempt:
+        if chunk.attempt != attempt:
             place, self._at_start = 0, True
-        if piece.at > place:
-            say(f"... {piece.at - place} bytes left out ...")
-        self._next = piece.attempt, piece.end
+        if chunk.at > place:
+            say(f"... {chunk.at - place} bytes left out ...")
+        self._next = chunk.attempt, chunk.end
 
     def _put(self, data: bytes) -> None:
         if self._plain:
             write_text(self._stream, data)
         else:
-            # A character may come in two pieces.
+            # A character may come in two chunks.
             write_text(self._stream, visible_text(self._decoder.decode(data)))
 
 
 class JsonLines:
-    """Writes pieces as objects, one a line: what came at one time is one."""
+    """Writes chunks as objects, one a line: what came at one time is one."""
 
     def __init__(self, stream: TextIO, job_id: str) -> None:
         self._stream = stream
         self._job_id = job_id
         self._decoder = _decoder()
 
-    def write(self, piece: Piece) -> None:
-        """Write a piece."""
-        for instant, data in piece.moments():
+    def write(self, chunk: Chunk) -> None:
+        """Write a chunk."""
+        for instant, data in chunk.moments():
             text = self._decoder.decode(data)
             if text:
-                told = {"id": self._job_id, **_chunk(piece.attempt, instant, text)}
+                told = {"id": self._job_id, **_chunk(chunk.attempt, instant, text)}
                 print(json.dumps(told), file=self._stream, flush=True)
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class JsonLines:
 
 
 class Gathered:
-    """Keeps pieces for one JSON document."""
+    """Keeps chunks for one JSON document."""
 
     def __init__(self) -> None:
         self.chunks: list[dict[str, object]] = []
@@ -90,17 +90,17 @@ class Gathered:
         self._decoder = _decoder()
         self._next = (0, 0)
 
-    def write(self, piece: Piece) -> None:
-        """Keep a piece."""
+    def write(self, chunk: Chunk) -> None:
+        """Keep a chunk."""
         attempt, place = self._next
-        self.left_out |= piece.at > (place if piece.attempt == attempt else 0)
-        self._next = piece.attempt, piece.end
-        self.size += len(piece.data)
-        for instant, data in piece.moments():
+        self.left_out |= chunk.at > (place if chunk.attempt == attempt else 0)
+        self._next = chunk.attempt, chunk.end
+        self.size += len(chunk.data)
+        for instant, data in chunk.moments():
             text = self._decoder.decode(data)
             if text:
                 self.text += text
-                self.chunks.append(_chunk(piece.attempt, instant, text))
+                self.chunks.append(_chunk(chunk.attempt, instant, text))
 
     def close(self) -> None:
         """Take what is left of a character that never became whole."""

@@ -45,6 +45,7 @@ from synccron.errors import (
 from synccron.events import Event, Events
 from synccron.model import change, order
 from synccron.model.change import Change
+from synccron.model.chunk import Chunk
 from synccron.model.definition import check_handler, check_key, define, json_text
 from synccron.model.job import STATES, DeadLetter, Job, Miss, Order, Output, Receipt, State
 from synccron.model.lease import COUNTERS, Node, Term, Totals, told_now
@@ -74,6 +75,7 @@ Jobs: TypeAlias = list[values.Job]
 Misses: TypeAlias = list[values.Miss]
 DeadLetters: TypeAlias = list[values.DeadLetter]
 Nodes: TypeAlias = list[values.Node]
+Chunks: TypeAlias = list[Chunk]
 
 
 class Client:
@@ -302,6 +304,14 @@ class Client:
         """Read the kept end of a job's output, and whether there was more."""
         found = self._store.read(Output, Where(ids=(id,))).items
         return (found[0].tail, found[0].truncated) if found else (b"", False)
+
+    def follow(self, id: str) -> None:  # noqa: A002 - a job's id
+        """Ask the node that runs a job to publish what it writes, for 15 s: see `published`."""
+        self._store.follow(id)
+
+    def published(self, id: str) -> Chunks:  # noqa: A002 - a job's id
+        """Read what the node of a job has published, in order: the newest 128 KiB at the most."""
+        return [*read_all(self._store, Chunk, Where(ids=(id,)))]
 
     def jobs(
         self,

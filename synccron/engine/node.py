@@ -23,6 +23,7 @@ from synccron.engine.figures import Figures, figures
 from synccron.engine.glance import Glance
 from synccron.engine.health import STILL, Health
 from synccron.engine.loop import LONGEST_PAUSE, Loop, StoreState
+from synccron.engine.publisher import Publisher
 from synccron.engine.reaper import Keeper, Reaper
 from synccron.engine.registrar import Registrar
 from synccron.engine.skew import Skew
@@ -279,6 +280,17 @@ class Node:
             leads=lambda: self._elector.term() is not None,
             works=self._work,
         )
+
+        def log(job_id: str, attempt: int) -> str:
+            return str(log_path(logs, job_id, attempt))
+
+        publisher = Publisher(
+            store,
+            clock,
+            session=self._live,
+            log=log,
+            running=lambda: self._worker.attempts(),  # noqa: PLW0108 - there is none yet
+        )
         self._worker = Worker(
             store,
             clock,
@@ -287,12 +299,13 @@ class Node:
             handlers,
             session=self._live,
             offers=self._registrar.offers,
-            log=lambda job_id, attempt: str(log_path(logs, job_id, attempt)),
+            log=log,
             luck=self._luck,
             concurrency=self._concurrency,
             lease=self._lease,
             fit=lambda: self._skew.fit,
             traces=self._traces,
+            ending=publisher.finish,
         )
         shared = self._bell
         self._teller = Teller(
@@ -325,6 +338,7 @@ class Node:
             ("canceller", self._worker.watch_cancels, shared, PATIENCE),
             ("reaper", reaper.turn, shared, PATIENCE),
             ("registrar", self._registrar.turn, shared, PATIENCE),
+            ("publisher", publisher.turn, shared, PATIENCE),
             ("teller", self._teller.turn, shared, PATIENCE),
             ("skew", self._skew.turn, Bell(clock), 0),
             ("keeper", keeper.turn, Bell(clock), 0),

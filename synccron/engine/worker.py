@@ -7,11 +7,13 @@ the store. Results are held until the store takes or refuses them.
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from synccron.clock import Bell, Clock
 from synccron.engine.tally import Tally
+from synccron.errors import StoreError
 from synccron.events import Events
 from synccron.handlers.base import Handlers, Invocation, Run
 from synccron.model.admit import Place, admit, comes_to, foremost
@@ -95,6 +97,7 @@ class Worker:
     asked for again before anything else, as nobody else knows of them. `_others` are the nodes as
     they were at `_looked_at` (monotonic ms). `_held` are candidates whose instant is to come; a
     node in `_silent` has left a job to others, and is not waited for until then (monotonic ms).
+    `ending` is told of the attempts (ids of jobs, and numbers) that are about to be settled.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Worker:
         lease: Duration,
         fit: Callable[[], bool] = lambda: True,
         traces: "Traces | None" = None,
+        ending: Callable[[Sequence[tuple[str, int]]], None] = lambda _: None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -127,6 +131,7 @@ class Worker:
         self._lease = lease
         self._fit = fit
         self._traces = traces
+        self._ending = ending
         self._lock = threading.Lock()
         self._attempts: dict[str, _Attempt] = {}
         self._ended: deque[Settlement] = deque()
@@ -144,6 +149,11 @@ class Worker:
     def running(self) -> int:
         """How many attempts are under way on this node."""
         return len(self._attempts)
+
+    def attempts(self) -> dict[str, int]:
+        """Tell what is under way on this node: ids of jobs, and the numbers of their attempts."""
+        with self._lock:
+            return {job_id: len(each.claim.job.attempts) for job_id, each in self._attempts.items()}
 
     @property
     def idle(self) -> bool:
@@ -217,6 +227,8 @@ class Worker:
             batch = [self._ended[n] for n in range(min(len(self._ended), SETTLED_AT_ONCE))]
         if not batch:
             return SECOND
+        with suppress(StoreError):  # who follows a job can do without, its end cannot
+            self._ending([(each.claim.job.id, len(each.claim.job.attempts)) for each in batch])
         # Law 5: the store compares each fence, against whoever took the job up meanwhile.
         written = self._store.settle(batch, self._clock.now())
         with self._lock:

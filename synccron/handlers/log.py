@@ -13,12 +13,12 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from synccron.model.piece import Time
+from synccron.model.chunk import Chunk, Time, times_of
 from synccron.model.time import SECOND, Duration, Instant
 
 HEAD = 5 << 20  # bytes that are kept from the beginning
 RING = 5 << 20  # and from the end
-PIECE = 1 << 16  # bytes that a reader takes at once
+PART = 1 << 15  # bytes that a reader takes at once
 GRAIN = 64  # bytes that an instant is for at the least, if they came within COARSE
 COARSE: Duration = SECOND
 MOST_TIMES = 1 << 16  # when there are more, every second one goes
@@ -109,17 +109,32 @@ class LogReader:
         return self._path.exists()
 
     def read(self) -> Iterator[tuple[int, bytes]]:
-        """Give what has been written since, in pieces: the place of each, and its bytes."""
+        """Give what has been written since, a part at a time: its place, and its bytes."""
         try:
             log = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             return
         try:
-            while piece := self._piece(log):
-                at, self.at = self.at, self.at + len(piece)
-                yield at, piece
+            while part := self._part(log):
+                at, self.at = self.at, self.at + len(part)
+                yield at, part
         finally:
             os.close(log)
+
+    def chunks(self, job_id: str, attempt: int) -> Iterator[Chunk]:
+        """Give what has been written since, with its times."""
+        times: list[Time] = []
+        for at, data in self.read():
+            end = at + len(data)
+            if not times or times[-1][0] < end:  # there may be more by now
+                times = self.times()
+            yield Chunk(
+                job_id=job_id,
+                attempt=attempt,
+                at=at,
+                data=data,
+                times=times_of(times, at, end),
+            )
 
     def skip(self, most: int) -> None:
         """Go on with the newest bytes, so many at most."""
@@ -141,21 +156,21 @@ class LogReader:
             found.append((place, instant))
         return found
 
-    def _piece(self, log: int) -> bytes:
+    def _part(self, log: int) -> bytes:
         while True:
             begun, done = self._written()
             if self.at >= HEAD:
                 self.at = max(self.at, begun - RING)
             place, room = _place(self.at)
             end = done if begun else os.fstat(log).st_size
-            room = min(room, PIECE, end - self.at)
+            room = min(room, PART, end - self.at)
             if room <= 0:
                 return b""
-            piece = os.pread(log, room, place)
+            part = os.pread(log, room, place)
             # What was written over meanwhile is not what stood there.
             begun, _ = self._written()
             if self.at < HEAD or begun - RING <= self.at:
-                return piece
+                return part
 
     def _written(self) -> tuple[int, int]:
         try:

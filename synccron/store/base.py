@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 from synccron.model.change import Change
+from synccron.model.chunk import Chunk
 from synccron.model.copy import Record
 from synccron.model.job import (
     Admission,
@@ -37,7 +38,9 @@ from synccron.model.job import (
 from synccron.model.lease import Counter, Node, Session, Term, Totals
 from synccron.model.plan import Due, Plan
 from synccron.model.schedule import JsonText, Revision, Schedule, Tombstone
-from synccron.model.time import Duration, Instant
+from synccron.model.time import SECOND, Duration, Instant
+
+FOLLOWED: Duration = 15 * SECOND  # how long a job is followed since that was asked for
 
 INTENTIONS_A_CHANGE = 6
 
@@ -54,6 +57,7 @@ R = TypeVar(
     Miss,
     DeadLetter,
     Notice,
+    Chunk,
     Node,
     Term,
     Totals,
@@ -198,6 +202,9 @@ class Store(Protocol):
     def cancelling(self, at: Session) -> Sequence[str]:
         """Ids of the jobs that this session runs and somebody asked to cancel."""
 
+    def followed(self, at: Session) -> frozenset[str]:
+        """Ids of the jobs that this session runs and somebody follows."""
+
     # Writes.
 
     def apply(self, changes: Sequence[Change]) -> bool:
@@ -242,6 +249,15 @@ class Store(Protocol):
 
     def discard(self, dead: Sequence[str]) -> int:
         """Remove dead letters by id; how many there were."""
+
+    def follow(self, job_id: str) -> None:
+        """Ask the node that runs a job to publish what it writes, for the next FOLLOWED ms.
+
+        Of a job that has ended, or is not there, nothing follows.
+        """
+
+    def publish(self, fresh: Sequence[Chunk], gone: Sequence[Chunk]) -> None:
+        """Write chunks of output, and remove others that were written before."""
 
     def take(self, session: str | None, of: Sequence[Notice]) -> Sequence[Notice | None]:
         """Give notices to the node of a session, or (None) back to all; each that stands as read.

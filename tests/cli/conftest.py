@@ -49,9 +49,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def cli(store: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+def call(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """Call a command within this process, as in a pipe."""
-    del store
 
     def call(*words: str, stdin: str = "") -> Answer:
         out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="\n")
@@ -64,6 +63,13 @@ def cli(store: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
         texts = [stream.buffer.getvalue().decode(errors="surrogateescape") for stream in (out, err)]
         return Answer(status, *texts)
 
+    return call
+
+
+@pytest.fixture
+def cli(store: Path, call: Callable[..., Answer]) -> Callable[..., Answer]:
+    """Call a command on the file of a store that is not there yet."""
+    del store
     return call
 
 

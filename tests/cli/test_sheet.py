@@ -6,7 +6,7 @@ import json
 import pytest
 
 from synccron.cli.sheet import Gathered, JsonLines, Sheet
-from synccron.model.piece import Piece
+from synccron.model.chunk import Chunk
 
 SECOND = 1_795_000_000_000
 TIMES = ((0, SECOND), (4, SECOND + 5), (8, SECOND + 1500))
@@ -27,9 +27,9 @@ def stream(request):
     return request.param(io.BytesIO(), encoding="utf-8", newline="\n")
 
 
-def pieces(*data, at=0, attempt=1, times=TIMES):
+def chunks(*data, at=0, attempt=1, times=TIMES):
     for each in data:
-        yield Piece(job_id="j", attempt=attempt, at=at, data=each, times=times)
+        yield Chunk(job_id="j", attempt=attempt, at=at, data=each, times=times)
         at += len(each)
 
 
@@ -43,22 +43,22 @@ def written(stream, *given, **options):
 
 def test_a_character_that_comes_in_two_pieces_is_whole(stream):
     euro = "€".encode()
-    assert written(stream, *pieces(euro[:1], euro[1:], b"!\n")) == "€!\n".encode()
+    assert written(stream, *chunks(euro[:1], euro[1:], b"!\n")) == "€!\n".encode()
 
 
 def test_what_is_no_text_is_escaped_on_a_terminal_and_kept_in_a_pipe(stream):
     bad = b"\xff\x1b[2J\xe2\x82"
     shown = b"\\xff\\x1b[2J\\xe2\\x82" if stream.isatty() else bad
-    assert written(stream, *pieces(bad[:3], bad[3:])) == shown
+    assert written(stream, *chunks(bad[:3], bad[3:])) == shown
 
 
 def test_raw_is_byte_for_byte_wherever_it_goes(stream):
     bad = b"\xff\x1b[2J\xe2\x82"
-    assert written(stream, *pieces(bad), raw=True) == bad
+    assert written(stream, *chunks(bad), raw=True) == bad
 
 
 def test_each_line_has_the_time_at_which_it_began(stream):
-    given = pieces(b"one\nt", b"wo\nthree", b" and more\n")
+    given = chunks(b"one\nt", b"wo\nthree", b" and more\n")
     assert written(stream, *given, timestamps=True).decode().splitlines() == [
         f"{FIRST} one",
         f"{SECOND_LINE} two",
@@ -67,12 +67,12 @@ def test_each_line_has_the_time_at_which_it_began(stream):
 
 
 def test_a_line_whose_time_is_not_known_says_so(stream):
-    (line,) = written(stream, *pieces(b"x\n", times=()), timestamps=True).decode().splitlines()
+    (line,) = written(stream, *chunks(b"x\n", times=()), timestamps=True).decode().splitlines()
     assert line == "-" * 24 + " x"
 
 
 def test_what_was_left_out_is_told_apart_from_the_output(stream, capsys):
-    given = [*pieces(b"a\n"), *pieces(b"b\n", at=100), *pieces(b"c\n", attempt=2)]
+    given = [*chunks(b"a\n"), *chunks(b"b\n", at=100), *chunks(b"c\n", attempt=2)]
     assert written(stream, *given) == b"a\nb\nc\n"
     assert capsys.readouterr().err == "... 98 bytes left out ...\n"
 
@@ -80,7 +80,7 @@ def test_what_was_left_out_is_told_apart_from_the_output(stream, capsys):
 def test_json_lines_have_attempt_and_time():
     stream = io.StringIO()
     sheet = JsonLines(stream, "job:1")
-    for each in pieces(b"one\ntwo\n", b"\xe2\x82", b"\xac\xff"):
+    for each in chunks(b"one\ntwo\n", b"\xe2\x82", b"\xac\xff"):
         sheet.write(each)
     sheet.close()
     assert [json.loads(line) for line in stream.getvalue().splitlines()] == [
@@ -92,7 +92,7 @@ def test_json_lines_have_attempt_and_time():
 
 def test_a_document_has_the_text_whole_and_knows_what_was_left_out():
     sheet = Gathered()
-    for each in [*pieces(b"one\n"), *pieces(b"x", at=50)]:
+    for each in [*chunks(b"one\n"), *chunks(b"x", at=50)]:
         sheet.write(each)
     sheet.close()
     assert (sheet.text, sheet.size, sheet.left_out) == ("one\nx", 5, True)

@@ -8,7 +8,7 @@ import pytest
 
 from synccron.handlers import log
 from synccron.handlers.log import LogReader, LogWriter
-from synccron.model.piece import time_at
+from synccron.model.chunk import time_at
 
 CHUNK = 1000
 
@@ -18,7 +18,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds that a test can fill."""
     monkeypatch.setattr(log, "HEAD", 4 * CHUNK)
     monkeypatch.setattr(log, "RING", 8 * CHUNK)
-    monkeypatch.setattr(log, "PIECE", 3 * CHUNK)
+    monkeypatch.setattr(log, "PART", 3 * CHUNK)
 
 
 @pytest.fixture
@@ -65,9 +65,9 @@ def test_a_reader_that_keeps_up_gets_everything_however_much_it_is(path: Path) -
     written, reader, got = Written(path), LogReader(path), b""
     for _ in range(20):
         written.flood(3)
-        for at, piece in reader.read():
+        for at, part in reader.read():
             assert at == len(got)
-            got += piece
+            got += part
     assert got == written.whole
     assert path.stat().st_size == log.HEAD + log.RING
 
@@ -77,12 +77,12 @@ def test_of_more_than_is_kept_the_head_and_the_newest_are_read_and_the_gap_is_kn
 ) -> None:
     written = Written(path)
     written.flood(33)
-    pieces = list(LogReader(path).read())
-    for at, piece in pieces:
-        assert written.whole[at : at + len(piece)] == piece
-    covered = sum(len(piece) for _, piece in pieces)
+    parts = list(LogReader(path).read())
+    for at, part in parts:
+        assert written.whole[at : at + len(part)] == part
+    covered = sum(len(part) for _, part in parts)
     assert covered == log.HEAD + log.RING
-    assert pieces[-1][0] + len(pieces[-1][1]) == len(written.whole)
+    assert parts[-1][0] + len(parts[-1][1]) == len(written.whole)
 
 
 def test_what_was_written_by_one_who_was_killed_is_read(path: Path) -> None:
@@ -94,9 +94,9 @@ def test_what_was_written_by_one_who_was_killed_is_read(path: Path) -> None:
     with path.with_suffix(".times").open("r+b") as file:
         file.seek(8)
         file.write((begun + CHUNK).to_bytes(8, "little"))
-    pieces = list(LogReader(path).read())
-    assert all(written.whole[at : at + len(piece)] == piece for at, piece in pieces)
-    assert pieces[-1][0] + len(pieces[-1][1]) == len(written.whole)
+    parts = list(LogReader(path).read())
+    assert all(written.whole[at : at + len(part)] == part for at, part in parts)
+    assert parts[-1][0] + len(parts[-1][1]) == len(written.whole)
 
 
 def test_a_reader_beside_a_writer_never_gives_what_was_not_there(path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_reader_beside_a_writer_never_gives_what_was_not_there(path: Path) -> 
     written.flood(400)
     stop.set()
     thread.join()
-    assert all(written.whole[at : at + len(piece)] == piece for at, piece in got)
+    assert all(written.whole[at : at + len(part)] == part for at, part in got)
     assert got[-1][0] + len(got[-1][1]) == len(written.whole)
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self, cast
 from synccron.clock import Clock
 from synccron.errors import IdTaken, SessionLost, StaleTerm
 from synccron.model.change import Change
+from synccron.model.chunk import Chunk
 from synccron.model.copy import Record
 from synccron.model.job import (
     ACTIVE,
@@ -37,7 +38,7 @@ from synccron.model.lease import Counter, Node, Session, Term, Totals
 from synccron.model.plan import Due, Plan
 from synccron.model.schedule import Definition, JsonText, Revision, Schedule, Tombstone
 from synccron.model.time import SECOND, Duration, Instant
-from synccron.store.base import EVERYTHING, Limits, Look, Page, R, Where
+from synccron.store.base import EVERYTHING, FOLLOWED, Limits, Look, Page, R, Where
 
 PIECE = 500  # jobs that one piece of a round of retention removes
 
@@ -85,6 +86,8 @@ class State:
     counters: Multiset[str] = field(default_factory=Multiset)
     notices: dict[str, tuple[int, Notice]] = field(default_factory=dict)
     failing: dict[str, bool] = field(default_factory=dict)
+    followers: dict[str, int] = field(default_factory=dict)  # until when, in monotonic ms
+    chunks: dict[tuple[str, int, int], Chunk] = field(default_factory=dict)
     trimmed: int = 0
     horizon: Instant | None = None
     last_tick_at: Instant | None = None
@@ -118,6 +121,8 @@ _HELD = (
     "counters",
     "notices",
     "failing",
+    "followers",
+    "chunks",
 )
 
 
@@ -283,6 +288,16 @@ class MemoryStore:
                 and job.cancel_requested_at is not None
             ]
 
+    def followed(self, at: Session) -> frozenset[str]:
+        """Read which jobs of this session somebody follows."""
+        with self.memory.lock:
+            now, until = self.memory.clock.monotonic(), self._state.followers
+            return frozenset(
+                job.id
+                for job in self._open()
+                if job.state == "running" and job.session == at.id and until.get(job.id, -1) >= now
+            )
+
     # Writes. Each compares all that it was decided from before it changes anything.
 
     def apply(self, changes: Sequence[Change]) -> bool:
@@ -377,6 +392,21 @@ class MemoryStore:
             for session in list(state.seats):
                 self._end_idle(session)
             return None
+
+    def follow(self, job_id: str) -> None:
+        """Ask the node that runs a job to publish what it writes."""
+        with self._write():
+            if job_id in self._state.open:
+                self._state.followers[job_id] = self.memory.clock.monotonic() + FOLLOWED
+
+    def publish(self, fresh: Sequence[Chunk], gone: Sequence[Chunk]) -> None:
+        """Write chunks of output, and remove others."""
+        with self._write():
+            chunks = self._state.chunks
+            for each in gone:
+                chunks.pop((each.job_id, each.attempt, each.at), None)
+            for each in fresh:
+                chunks[(each.job_id, each.attempt, each.at)] = each
 
     def take(self, session: str | None, of: Sequence[Notice]) -> Sequence[Notice | None]:
         """Give notices to a session, or (None) back to all; each that stands as read."""
@@ -607,8 +637,10 @@ class MemoryStore:
 
     def _forget(self, job_id: str) -> None:
         state = self._state
-        for held in (state.jobs, state.places, state.outputs):
+        for held in (state.jobs, state.places, state.outputs, state.followers):
             cast("dict[str, Any]", held).pop(job_id, None)
+        for key in [key for key in state.chunks if key[0] == job_id]:
+            del state.chunks[key]
 
     def _remove(self, job: Job) -> None:
         self._forget(job.id)
@@ -1127,6 +1159,14 @@ _SHELVES: dict[Any, Callable[[MemoryStore, Where], _Found]] = {
     Job: _read_jobs,
     Miss: _read_misses,
     DeadLetter: _read_letters,
+    Chunk: lambda store, where: (
+        [
+            (f"{job_id}\0{attempt:09}\0{at:018}", chunk)
+            for (job_id, attempt, at), chunk in store._state.chunks.items()
+            if _wanted(where, job_id)
+        ],
+        False,
+    ),
     Notice: lambda store, _: (
         [(_number(place), each) for place, each in store._state.notices.values()],
         False,

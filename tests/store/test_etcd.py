@@ -26,8 +26,9 @@ from synccron.model.job import Admission, Job, Outcome
 from synccron.model.lease import Node
 from synccron.model.order import submitted
 from synccron.model.settle import settle
+from synccron.model.time import SECOND
 from synccron.store import logs_of, open_store
-from synccron.store.base import Limits, Store
+from synccron.store.base import FOLLOWED, Limits, Store
 from synccron.store.etcd.address import Login, address, login
 from synccron.store.etcd.draft import MOST_OPERATIONS, Draft
 from synccron.store.etcd.layout import job_text, place_of
@@ -385,6 +386,14 @@ def test_writes_that_are_sent_twice_are_known_as_ones_own(etcd: Members, prefix:
         store.tally({"trigger_submitted": 1})
         store.leave(at)
         assert not store.read(Node).items
+
+
+def test_who_follows_a_job_is_forgotten_by_etcd_itself(etcd: Members, prefix: str) -> None:
+    with opened(etcd.url(prefix)) as store:
+        store.follow("job:1")
+        (kv,) = store.cluster.etcd.range(store.cluster.layout.follow("job:1")).kvs
+        left = etcd.ctl("lease", "timetolive", f"{kv.lease:x}")
+    assert f"TTL({FOLLOWED // SECOND}s)" in left
 
 
 @pytest.mark.parametrize(

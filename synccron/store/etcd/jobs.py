@@ -221,6 +221,7 @@ def forget(cluster: Cluster, draft: Draft, job: Job) -> None:
     """Remove a settled job and what hangs on it, but for its receipt."""
     draft.delete(cluster.layout.job(job))
     draft.delete(cluster.layout.hung("out", job.id))
+    draft.delete_below(cluster.layout.hung("chunk", job.id, ""))
     if job.needs != SHELL:
         draft.delete_below(cluster.layout.hung("step", job.id, ""))
 

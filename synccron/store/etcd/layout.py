@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from synccron.model.chunk import Chunk
 from synccron.model.job import Attempt, Job, Notice, State
 from synccron.model.lease import Node
 from synccron.model.schedule import Cursor, Definition, Schedule
@@ -134,6 +135,14 @@ class Layout:
     def notice(self, notice: Notice) -> bytes:
         """Name the key of what people are to be told: `watched/notice/{at}/{id}`."""
         return self.watched("notice", f"{notice.at:013d}", notice.id)
+
+    def follow(self, job_id: str) -> bytes:
+        """Name the key of who follows a job: `watched/follow/{job}`."""
+        return self.watched("follow", escaped(job_id))
+
+    def chunk(self, chunk: Chunk) -> bytes:
+        """Name the key of a chunk of output: `kept/chunk/{job}/{attempt}/{at}`."""
+        return self.hung("chunk", chunk.job_id, f"{chunk.attempt:04d}", f"{chunk.at:016d}")
 
     def job(self, job: Job) -> bytes:
         """Name the key of a job's record: `kept/job/{line}/{newest first}/{job}`."""

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 from synccron.clock import Clock
 from synccron.errors import StaleTerm, StoreDamaged, StoreForeign, StoreMissing, StoreNewer
 from synccron.model.change import Change
+from synccron.model.chunk import Chunk
 from synccron.model.copy import Record
 from synccron.model.job import (
     Admission,
@@ -36,7 +37,7 @@ from synccron.model.schedule import JsonText, Revision, Schedule, Tombstone
 from synccron.model.time import Duration, Instant
 from synccron.store.base import EVERYTHING, Limits, Look, Page, R, Where
 from synccron.store.codec import encode
-from synccron.store.etcd import copy, jobs, nodes, notices, prune, reading, schedules
+from synccron.store.etcd import chunks, copy, jobs, nodes, notices, prune, reading, schedules
 from synccron.store.etcd.address import address, login
 from synccron.store.etcd.client import Etcd
 from synccron.store.etcd.cluster import Cluster
@@ -155,6 +156,10 @@ class EtcdStore:
         """Read which jobs of this session somebody asked to cancel."""
         return jobs.cancelling(self.cluster, at)
 
+    def followed(self, at: Session) -> frozenset[str]:
+        """Read which jobs of this session somebody follows."""
+        return chunks.followed(self.cluster, at)
+
     # Writes.
 
     def apply(self, changes: Sequence[Change]) -> bool:
@@ -207,6 +212,14 @@ class EtcdStore:
         makes: list[Make] = [partial(removing, key) for key in keys]
         answers = self.cluster.commit_each(self.cluster.draft(), makes)
         return sum(each.written for each in answers)
+
+    def follow(self, job_id: str) -> None:
+        """Ask the node that runs a job to publish what it writes."""
+        chunks.follow(self.cluster, job_id)
+
+    def publish(self, fresh: Sequence[Chunk], gone: Sequence[Chunk]) -> None:
+        """Write chunks of output, and remove others."""
+        chunks.publish(self.cluster, fresh, gone)
 
     def take(self, session: str | None, of: Sequence[Notice]) -> Sequence[Notice | None]:
         """Give notices to a session, or back."""
@@ -337,6 +350,7 @@ _READS: dict[Any, _Read] = {
     Output: _all(lambda store, where: reading.outputs(store.cluster, where)),
     Step: _all(lambda store, where: reading.steps(store.cluster, where)),
     Receipt: _all(lambda store, where: reading.receipts(store.cluster, where)),
+    Chunk: _all(lambda store, where: chunks.read(store.cluster, where)),
     Notice: _all(lambda store, _: notices.read(store.cluster)),
     Node: _all(_read_nodes),
     Term: _all(lambda store, _: [term] if (term := store.leases.current()) else []),

@@ -152,6 +152,7 @@ class View:
         self.busy: dict[str, int] = {}
         self.cancels: dict[str, int] = {}
         self.notices: dict[bytes, Pair] = {}
+        self.followed: set[str] = set()
 
     def set(self, pair: Pair) -> None:
         """Take in a key as it was written."""
@@ -182,12 +183,8 @@ class View:
                 self.leader = (decode(Lead, pair.value.decode()), pair.create)
             case "busy":
                 self.busy[rest] = pair.mod
-            case "cancel":
-                self.cancels[last_part(pair.key)] = int(pair.value)
-            case "notice":
-                self.notices[pair.key] = pair
             case _:
-                pass  # of a later version: it is of no concern to this one
+                self._set_request(kind, pair)
         self._mods[pair.key] = pair.mod
 
     def remove(self, key: bytes) -> None:
@@ -211,10 +208,29 @@ class View:
                 self.leader = None
             case "busy":
                 self.busy.pop(rest, None)
+            case _:
+                self._remove_request(kind, key)
+
+    def _set_request(self, kind: str, pair: Pair) -> None:
+        """Take in what nodes are asked to do."""
+        match kind:
+            case "cancel":
+                self.cancels[last_part(pair.key)] = int(pair.value)
+            case "notice":
+                self.notices[pair.key] = pair
+            case "follow":
+                self.followed.add(last_part(pair.key))
+            case _:
+                pass  # of a later version: it is of no concern to this one
+
+    def _remove_request(self, kind: str, key: bytes) -> None:
+        match kind:
             case "cancel":
                 self.cancels.pop(last_part(key), None)
             case "notice":
                 self.notices.pop(key, None)
+            case "follow":
+                self.followed.discard(last_part(key))
             case _:
                 pass
 

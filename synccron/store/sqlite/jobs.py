@@ -190,6 +190,8 @@ def forget(db: sqlite3.Connection, job_ids: Sequence[str]) -> None:
     for statement in (
         "DELETE FROM outputs WHERE job_id = ?",
         "DELETE FROM steps WHERE job_id = ?",
+        "DELETE FROM chunks WHERE job_id = ?",
+        "DELETE FROM followers WHERE job_id = ?",
         "DELETE FROM jobs WHERE id = ? AND phase = 'settled'",
     ):
         db.executemany(statement, ids)

@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from synccron.model.chunk import Chunk
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Output, Receipt, Step
 from synccron.model.lease import Node, Totals
 from synccron.model.plan import Due
 from synccron.model.schedule import Revision, Schedule, Tombstone
 from synccron.model.time import Instant, slot_name
 from synccron.store.base import Look, Where
+from synccron.store.sqlite.chunks import CHUNK_FIELDS, chunk_of
 from synccron.store.sqlite.listing import LABELLED, glob
 from synccron.store.sqlite.notices import notice_of
 from synccron.store.sqlite.rows import (
@@ -141,6 +143,12 @@ SHELVES: dict[type[Any], Shelf] = {
         id="id",
         schedule="schedule_id",
         since="ts",
+    ),
+    Chunk: Shelf(
+        select=_columns("chunks", CHUNK_FIELDS),
+        make=chunk_of,
+        key=("job_id", "attempt", "at"),
+        id="job_id",
     ),
     Notice: Shelf(
         select=_columns("notices", ("record", "session", "mod")), make=notice_of, key=("seq",)

@@ -215,8 +215,24 @@ CREATE TABLE notices (
 ) STRICT;
 """
 
+# `until` is in monotonic time of the host: a job is followed until then.
+_CHUNKS = """
+CREATE TABLE followers (
+  job_id TEXT PRIMARY KEY,
+  until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE chunks (
+  job_id TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  at INTEGER NOT NULL,
+  data BLOB NOT NULL,
+  times TEXT NOT NULL,
+  PRIMARY KEY (job_id, attempt, at)
+) STRICT;
+"""
+
 # Entry n makes version n + 1 of version n.
-MIGRATIONS: tuple[str, ...] = (_FIRST, _DECIDED_BY, _OVERLAP, _NOTICES)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _DECIDED_BY, _OVERLAP, _NOTICES, _CHUNKS)
 VERSION = len(MIGRATIONS)
 # The version that a program must know at least to work on this layout, so that neighbouring
 # versions share a file: an entry that takes away or changes meaning raises it to its own number.

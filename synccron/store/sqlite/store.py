@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 from synccron.clock import Clock
 from synccron.errors import SessionLost
 from synccron.model.change import Change
+from synccron.model.chunk import Chunk
 from synccron.model.copy import Record
 from synccron.model.job import (
     Admission,
@@ -26,8 +27,8 @@ from synccron.model.lease import Counter, Node, Session, Term, Totals
 from synccron.model.plan import Due, Plan
 from synccron.model.schedule import JsonText
 from synccron.model.time import Duration, Instant
-from synccron.store.base import EVERYTHING, Limits, Look, Page, R, Where
-from synccron.store.sqlite import copy, jobs, nodes, notices, prune, reading, schedules
+from synccron.store.base import EVERYTHING, FOLLOWED, Limits, Look, Page, R, Where
+from synccron.store.sqlite import chunks, copy, jobs, nodes, notices, prune, reading, schedules
 from synccron.store.sqlite.connection import Readers, check, failed, version
 from synccron.store.sqlite.create import create as create_database
 from synccron.store.sqlite.files import Files, find
@@ -180,6 +181,11 @@ class SqliteStore:
             )
             return [job_id for (job_id,) in rows]
 
+    def followed(self, at: Session) -> frozenset[str]:
+        """Read which jobs of this session somebody follows."""
+        with self.readers.view() as db:
+            return chunks.followed(db, at, self._clock.monotonic())
+
     # Writes: each is a piece of a group commit.
 
     def apply(self, changes: Sequence[Change]) -> bool:
@@ -234,6 +240,15 @@ class SqliteStore:
             )
 
         return self._write(piece)
+
+    def follow(self, job_id: str) -> None:
+        """Ask the node that runs a job to publish what it writes."""
+        now = self._clock.monotonic()
+        self._write(lambda transaction: chunks.follow(transaction, job_id, now, now + FOLLOWED))
+
+    def publish(self, fresh: Sequence[Chunk], gone: Sequence[Chunk]) -> None:
+        """Write chunks of output, and remove others."""
+        self._write(lambda transaction: chunks.publish(transaction, fresh, gone))
 
     def take(self, session: str | None, of: Sequence[Notice]) -> Sequence[Notice | None]:
         """Give notices to a session, or back."""

@@ -1,4 +1,4 @@
-"""A piece of what an attempt wrote, with what is known of when its bytes came."""
+"""A chunk of what an attempt wrote, with what is known of when its bytes came."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ Time = tuple[int, Instant]  # from this place on, what came at this instant or a
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class Chunk:
     """Some bytes in a row of what an attempt of a job wrote; `at` is the place of the first.
 
     `times` are in order of their places; the first may be before `at`.
@@ -33,13 +33,13 @@ class Piece:
         for start, end in zip([self.at, *within], [*within, self.end], strict=True):
             yield time_at(self.times, start), self.data[start - self.at : end - self.at]
 
-    def after(self, place: int) -> "Piece | None":
+    def after(self, place: int) -> "Chunk | None":
         """Give what of it comes from a place on; None: nothing does."""
         if place <= self.at:
             return self
         if place >= self.end:
             return None
-        return Piece(
+        return Chunk(
             job_id=self.job_id,
             attempt=self.attempt,
             at=place,

@@ -1,12 +1,12 @@
-"""Pieces of output: cut, and told apart by their times."""
+"""Chunks of output: cut, and told apart by their times."""
 
-from synccron.model.piece import Piece, time_at, times_of
+from synccron.model.chunk import Chunk, time_at, times_of
 
 TIMES = ((0, 100), (4, 200), (10, 300))
 
 
-def piece(at: int, data: bytes) -> Piece:
-    return Piece(job_id="j", attempt=1, at=at, data=data, times=times_of(TIMES, at, at + len(data)))
+def chunk(at: int, data: bytes) -> Chunk:
+    return Chunk(job_id="j", attempt=1, at=at, data=data, times=times_of(TIMES, at, at + len(data)))
 
 
 def test_a_byte_has_the_time_of_what_came_with_it_or_last_before_it() -> None:
@@ -19,22 +19,22 @@ def test_a_byte_has_the_time_of_what_came_with_it_or_last_before_it() -> None:
 
 
 def test_a_piece_keeps_the_times_that_its_bytes_have_and_no_others() -> None:
-    assert piece(1, b"ab").times == ((0, 100),)
-    assert piece(4, b"abcdef").times == ((4, 200),)
-    assert piece(3, b"abcdefgh").times == TIMES
+    assert chunk(1, b"ab").times == ((0, 100),)
+    assert chunk(4, b"abcdef").times == ((4, 200),)
+    assert chunk(3, b"abcdefgh").times == TIMES
 
 
 def test_a_piece_is_read_in_runs_of_one_time() -> None:
-    assert list(piece(2, b"abcdefghij").moments()) == [
+    assert list(chunk(2, b"abcdefghij").moments()) == [
         (100, b"ab"),
         (200, b"cdefgh"),
         (300, b"ij"),
     ]
-    assert list(Piece(job_id="j", attempt=1, at=0, data=b"x").moments()) == [(None, b"x")]
+    assert list(Chunk(job_id="j", attempt=1, at=0, data=b"x").moments()) == [(None, b"x")]
 
 
 def test_what_was_read_before_is_cut_off() -> None:
-    whole = piece(2, b"abcd")
+    whole = chunk(2, b"abcd")
     assert whole.after(0) == whole.after(2) == whole
     rest = whole.after(4)
     assert rest is not None
