@@ -25,7 +25,7 @@ _TRUNCATE = ctypes.CFUNCTYPE(ctypes.c_int, _Pointer, ctypes.c_int64)
 _SYNC = ctypes.CFUNCTYPE(ctypes.c_int, _Pointer, ctypes.c_int)
 _CLOSE = ctypes.CFUNCTYPE(ctypes.c_int, _Pointer)
 _OPEN = ctypes.CFUNCTYPE(
-    ctypes.c_int, _Pointer, ctypes.c_char_p, _Pointer, ctypes.c_int, ctypes.POINTER(ctypes.c_int)
+    ctypes.c_int, _Pointer, _Pointer, _Pointer, ctypes.c_int, ctypes.POINTER(ctypes.c_int)
 )
 
 
@@ -102,7 +102,8 @@ class Disk:
             self._lib.sqlite3_vfs_register(ctypes.byref(self._real), 1)
             self._lib.sqlite3_vfs_unregister(ctypes.byref(self._vfs))
 
-    def _open(self, _vfs: int, name: bytes, file: int, flags: int, out: Any) -> int:
+    def _open(self, _vfs: int, name: int, file: int, flags: int, out: Any) -> int:
+        # The name goes on as the address that came: SQLite keeps it while the file is open.
         if self._fails():
             # An open that failed leaves no table behind: SQLite must not close it.
             ctypes.cast(file, ctypes.POINTER(_Pointer))[0] = None
@@ -110,7 +111,7 @@ class Disk:
         code = int(self._real_open(ctypes.addressof(self._real), name, file, flags, out))
         table: Any = ctypes.cast(file, ctypes.POINTER(ctypes.POINTER(_Methods)))
         if code == OK and table[0]:
-            self._paths[file] = "" if not name else bytes(name).decode()
+            self._paths[file] = ctypes.string_at(name).decode() if name else ""
             table[0] = ctypes.pointer(self._wrapped(table[0]))
         return code
 
