@@ -24,7 +24,13 @@ from synccron.cli.unit import (
 )
 from synccron.clock import SystemClock
 from synccron.errors import StoreError, StoreForeign, StoreMissing, StoreNewer
-from synccron.model.doctor import Finding, Level, judge_room, judge_store
+from synccron.model.doctor import (
+    Finding,
+    Level,
+    judge_containment,
+    judge_room,
+    judge_store,
+)
 from synccron.model.time import SECOND, format_duration, parse_duration
 from synccron.store import examine, logs_of, open_store
 
@@ -38,6 +44,7 @@ _TONES = {"ok": "green", "warning": "yellow", "problem": "red"}
 @command(app, "doctor")
 def doctor(call: Call) -> int:
     """Look for trouble. Store, nodes, clocks, time zones, handlers, disk, unit; with advice."""
+    held = _containment(ETC, runs=SYSTEMD.exists())  # as whom it was called
     place, clock = call.reach(), SystemClock()
     from synccron.client.doctor import diagnose
 
@@ -51,7 +58,7 @@ def doctor(call: Call) -> int:
             raise
         except StoreError as error:  # what is wrong with its members has been found
             found.append(_away(place, error))
-    found += [*_disk(place), *unit_findings(ETC, runs=SYSTEMD.exists())]
+    found += [*_disk(place), *held, *unit_findings(ETC, runs=SYSTEMD.exists())]
     well = not any(one.level == "problem" for one in found)
     told = {
         "healthy": well,
@@ -150,6 +157,17 @@ def _unit(path: Path) -> Finding:
             "synccron install-service -- OPTIONS; keep your changes in a drop-in",
         )
     return told("ok", "it is current")
+
+
+def _containment(etc: Path, *, runs: bool) -> list[Finding]:
+    """Judge what holds attempts together: the unit delegates, or what this process could have."""
+    unit = etc / unit_path(template=False)
+    if runs and unit.exists() and value_of(unit.read_text("utf-8"), "Delegate") == "yes":
+        return judge_containment("cgroup", "the unit delegates control groups to the node")
+    from synccron.handlers.containment import containment
+
+    held = containment()
+    return judge_containment(held.word, held.sentence)
 
 
 def _disk(place: str) -> Iterator[Finding]:

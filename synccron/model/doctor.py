@@ -177,7 +177,7 @@ class Rounds:
             made.problem(
                 "overdue",
                 f"the oldest undecided slot is {late} past: {self._ids('overdue')}",
-                "`synccron why ID` tells the reason; look whether anybody leads",
+                "look whether anybody leads; synccron show ID has the last error of its dispatch",
             )
         else:
             made.ok("overdue", "no slot waits for its decision")
@@ -211,6 +211,20 @@ class Rounds:
     def _ids(self, what: str) -> str:
         more = self._number[what] - len(self._kept[what])
         return ", ".join(self._kept[what]) + (f" and {more} more" if more else "")
+
+
+def judge_containment(word: str, sentence: str) -> list[Finding]:
+    """Judge what holds the processes of attempts together: control groups, or adoption."""
+    made = _Made(where="nodes on this host")
+    if word == "cgroup":
+        made.ok("containment", sentence)
+    else:
+        made.warning(
+            "containment",
+            sentence,
+            "run the node by its unit (Delegate=yes), on a kernel with cgroup.kill (5.14)",
+        )
+    return made.findings
 
 
 def judge_letters(totals: Totals) -> list[Finding]:

@@ -100,16 +100,24 @@ def wait_for(path: Path) -> None:
     raise AssertionError(f"{path} never came")
 
 
+# Mounts, which not every container permits, and an own user, which a user manager has not.
+ELSEWHERE = (
+    r"^(User|Group|State\w+|ProtectSystem|ProtectHome|PrivateTmp|PrivateDevices"
+    r"|ProtectKernel\w+|ProtectHostname)=.*\n"
+)
+
+
 @pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[Systemd]:
+def systemd(tmp_path: Path, user: str) -> Iterator[Systemd]:
     reason = obstacle()
     if reason is not None:
         pytest.skip(reason)
     (tmp_path / "synccron.env").write_text(f"SYNCCRON_STORE={tmp_path / 'x.db'}\n")
     program = str(Path(sys.executable).with_name("synccron"))
-    unit = Service(program=program, user="root").unit()
+    unit = Service(program=program, user=user).unit()
+    unit = re.sub(ELSEWHERE, "", unit, flags=re.MULTILINE)
     unit = unit.replace("/etc/synccron/synccron.env", str(tmp_path / "synccron.env"))
-    unit = unit.replace("User=root\n", "").replace("WatchdogSec=60", "WatchdogSec=3")
+    unit = unit.replace("WatchdogSec=60", "WatchdogSec=3")
     one = Systemd(tmp_path, unit.replace("RestartSec=5", "RestartSec=0"))
     try:
         one.until("LoadState", "loaded")
@@ -118,6 +126,7 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
         one.close()
 
 
+@pytest.mark.parametrize("user", ["root"])
 def test_a_start_returns_when_the_node_is_ready_and_its_status_tells_who_leads(systemd):
     systemd.ctl("start", "synccron")
     assert systemd.show("ActiveState") == "active"
@@ -127,6 +136,7 @@ def test_a_start_returns_when_the_node_is_ready_and_its_status_tells_who_leads(s
     assert systemd.show("MainPID") == before
 
 
+@pytest.mark.parametrize("user", ["root"])
 def test_a_stop_reaches_the_node_alone_and_jobs_end_in_the_drain(systemd, tmp_path):
     systemd.ctl("start", "synccron")
     gate = tmp_path / "gate"
@@ -144,6 +154,7 @@ def test_a_stop_reaches_the_node_alone_and_jobs_end_in_the_drain(systemd, tmp_pa
         assert (done.state, done.attempt) == ("completed", 1)
 
 
+@pytest.mark.parametrize("user", ["root"])
 def test_a_node_that_stands_still_is_killed_with_all_it_runs_and_started_anew(systemd, tmp_path):
     systemd.ctl("start", "synccron")
     with Client(str(tmp_path / "x.db")) as client:
@@ -161,3 +172,22 @@ def test_a_node_that_stands_still_is_killed_with_all_it_runs_and_started_anew(sy
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid_file.read_text()), 0)
         assert client.wait(job.id, timeout=ENOUGH).state == "failed"
+
+
+@pytest.mark.parametrize("user", ["synccron"])
+def test_jobs_work_within_what_narrows_the_unit_and_gain_nothing(systemd, tmp_path):
+    systemd.ctl("start", "synccron")
+    systemd.until("StatusText", "leader, epoch 1")
+    probe = (
+        "grep -E '^(NoNewPrivs|Seccomp|CapEff):' /proc/self/status;"
+        f"touch {tmp_path}/x && chown $(id -u) {tmp_path}/x && echo own;"
+        "nice -n 5 echo nice; unshare --user true || echo no namespaces"
+    )
+    with Client(str(tmp_path / "x.db")) as client:
+        client.register(Schedule(id="shell", cron="@yearly", run=probe))
+        job = client.wait(client.trigger("shell", key="k").id, timeout=ENOUGH)
+        output = client.output(job.id)[0].decode().split("\n")
+    assert output[0] == "CapEff:\t0000000000000000"
+    assert output[1:3] == ["NoNewPrivs:\t1", "Seccomp:\t2"]
+    assert output[3:5] == ["own", "nice"]
+    assert "no namespaces" in output

@@ -10,6 +10,7 @@ from synccron.model.doctor import (
     Condition,
     Member,
     Rounds,
+    judge_containment,
     judge_letters,
     judge_nodes,
     judge_room,
@@ -169,6 +170,11 @@ def test_many_of_a_kind_are_one_finding_that_names_a_few():
     many = [at(schedule(id=f"s{n}"), next=NOW - HOUR) for n in range(1000)]
     (one,) = [each for each in looked(*many) if each.level == "problem"]
     assert one.message.endswith(f"and {1000 - NAMED} more")
+
+
+def test_attempts_that_only_adoption_holds_together_are_a_warning():
+    assert worst(judge_containment("cgroup", "a group each")) == set()
+    assert worst(judge_containment("subreaper", "adopted")) == {("warning", "containment")}
 
 
 def test_dead_letters_are_a_warning():
