@@ -82,7 +82,9 @@ def _definition(one: "Schedule") -> dict[str, object]:
         "runs": what_runs(one),
         "input": None if one.input is None else json.dumps(one.input),
         "misfire": f"{one.misfire}{catch_up}, grace {span(one.misfire_grace)}",
-        "overlap": one.overlap,
+        "start within": one.start_within and span(one.start_within),
+        "overlap": one.overlap
+        + ("" if one.max_running is None else f", {one.max_running} at once"),
         "timeout": one.timeout and f"{span(one.timeout)}, then {span(one.kill_after)} to end",
         "retry": _retry(one),
         "on lost": one.on_lost,
@@ -92,6 +94,7 @@ def _definition(one: "Schedule") -> dict[str, object]:
         "user": one.user and visible(one.user),
         "limits": ", ".join(f"{name} {_amount(name, one)}" for name in one.limits),
         "labels": visible(" ".join(f"{key}={value}" for key, value in one.labels.items())),
+        "on nodes": visible(" ".join(f"{key}={value}" for key, value in one.node_labels.items())),
         "handlers": None if one.strict_handlers else "not strict",
         "notify": "; ".join(visible(_told(each)) for each in one.notify),
     }

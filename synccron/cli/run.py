@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from synccron.cli.call import Call, command, duration
+from synccron.cli.call import Call, command, duration, pairs
 from synccron.cli.http import serving
 from synccron.cli.paper import say
 from synccron.cli.signals import Signals
@@ -63,6 +63,10 @@ def run(
     ] = "30s",
     no_lead: Annotated[bool, typer.Option("--no-lead", help="Never dispatch.")] = False,
     no_work: Annotated[bool, typer.Option("--no-work", help="Never run jobs.")] = False,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="What it carries, for a schedule's node_labels."),
+    ] = None,
     pass_env: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME|PREFIX*", help="Jobs get these variables of the node's."),
@@ -118,6 +122,7 @@ def run(
         max_skew=_span(max_skew, "--max-skew"),
         lead=not no_lead,
         work=not no_work,
+        labels=pairs(label, "--label") if label else None,
         pass_env=pass_env or (),
         retention=_span(retention, "--retention"),
         retention_jobs=retention_jobs,

@@ -9,14 +9,13 @@ from synccron.model.time import SECOND, Instant
 from synccron.store.listing import Listed
 
 LATE = 5 * SECOND
-_SHELL = "run"  # what a node offers that runs commands
 
 
 def standing(one: Listed, offers: frozenset[str] | None, now: Instant) -> str:
     """Judge a schedule by what the living nodes offer (None: none lives)."""
     if one.paused:
         return "paused"
-    if one.strict_handlers and offers is not None and (one.handler or _SHELL) not in offers:
+    if one.strict_handlers and offers is not None and one.needs not in offers:
         return "no-handler"
     if one.next_run_at is not None and one.next_run_at < now - LATE:
         return "late"

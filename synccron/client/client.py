@@ -49,6 +49,7 @@ from synccron.model.chunk import Chunk
 from synccron.model.definition import check_handler, check_key, define, json_text
 from synccron.model.job import STATES, DeadLetter, Job, Miss, Order, Output, Receipt, State
 from synccron.model.lease import COUNTERS, Node, Term, Totals, told_now
+from synccron.model.needs import in_words
 from synccron.model.overlap import passes_over
 from synccron.model.plan import Due
 from synccron.model.schedule import Definition, JsonText, Revision, Schedule
@@ -563,8 +564,8 @@ class Client:
             waiting.wait(0, 50)
         self._reject(schedule.id, "no_handler")
         raise Refused(
-            f"no live node offers {definition.needs!r}, which {schedule.id} needs",
-            hint="install the handler on a node, or register with strict_handlers: false",
+            f"no live node offers {in_words(definition.needs)}, which {schedule.id} needs",
+            hint="start a node that has it, or register with strict_handlers: false",
         )
 
     def _check_overlap(self, schedule: Schedule, active: Sequence[Job]) -> None:

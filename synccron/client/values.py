@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from synccron.model import difference, lease, schedule
 from synccron.model import job as jobs
+from synccron.model.needs import handler_in
 from synccron.model.time import (
     Duration,
     Instant,
@@ -102,7 +103,9 @@ class Schedule:
     misfire: str = "skip"
     max_catch_up_runs: int = 100
     misfire_grace: DurationLike = timedelta(seconds=60)
+    start_within: DurationLike | None = None
     overlap: str = "allow"
+    max_running: int | None = None
     timeout: DurationLike | None = None
     kill_after: DurationLike = timedelta(seconds=10)
     retry: Retry | Mapping[str, Json] = field(default_factory=Retry)
@@ -113,6 +116,7 @@ class Schedule:
     user: str | None = None
     limits: Mapping[str, Json] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    node_labels: Mapping[str, str] = field(default_factory=dict)
     strict_handlers: bool = True
     max_dispatch_failures: int = 5
     notify: Sequence[Notify | Mapping[str, Json]] = ()
@@ -145,7 +149,9 @@ class Schedule:
             misfire=made.misfire,
             max_catch_up_runs=made.max_catch_up_runs,
             misfire_grace=_delta(made.misfire_grace),
+            start_within=_delta_or_none(made.start_within),
             overlap=made.overlap,
+            max_running=made.max_running,
             timeout=_delta_or_none(made.timeout),
             kill_after=_delta(made.kill_after),
             retry=Retry(
@@ -161,6 +167,7 @@ class Schedule:
             user=made.user,
             limits={name: value for name, value in _limits(made.limits) if value is not None},
             labels=dict(made.labels),
+            node_labels=dict(made.node_labels),
             strict_handlers=made.strict_handlers,
             max_dispatch_failures=made.max_dispatch_failures,
             notify=tuple(map(Notify.of, made.notify)),
@@ -210,8 +217,9 @@ class Schedule:
             "misfire": self.misfire,
             "max_catch_up_runs": self.max_catch_up_runs,
             "misfire_grace_ms": _ms(self.misfire_grace),
-            "start_within_ms": None,
+            "start_within_ms": None if self.start_within is None else _ms(self.start_within),
             "overlap": self.overlap,
+            "max_running": self.max_running,
             "timeout_ms": None if self.timeout is None else _ms(self.timeout),
             "kill_after_ms": _ms(self.kill_after),
             "retry": retry.to_json(),
@@ -222,7 +230,7 @@ class Schedule:
             "user": self.user,
             "limits": {name: self.limits.get(name) for name in schedule.Limits.__slots__},
             "labels": dict(self.labels),
-            "node_labels": {},
+            "node_labels": dict(self.node_labels),
             "strict_handlers": self.strict_handlers,
             "max_dispatch_failures": self.max_dispatch_failures,
             "notify": [each.to_json() for each in notify],
@@ -506,7 +514,7 @@ class Node:
             version=read.version,
             leader=leads,
             epoch=term.epoch if term is not None and leads else None,
-            handlers=tuple(sorted(read.offers)),
+            handlers=tuple(sorted({handler_in(each) for each in read.offers})),
             labels=dict(read.labels),
             concurrency=read.concurrency,
             running=read.running,

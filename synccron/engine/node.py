@@ -8,7 +8,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from random import SystemRandom
 from typing import TYPE_CHECKING
@@ -36,6 +36,7 @@ from synccron.events import Event, Events
 from synccron.handlers import open_handlers
 from synccron.handlers.base import Handlers
 from synccron.handlers.environment import passed
+from synccron.model.definition import check_labels
 from synccron.model.lease import Node as Record
 from synccron.model.lease import Session
 from synccron.model.plan import MOST_AHEAD
@@ -86,6 +87,7 @@ class Node:
         max_skew: timedelta | str | float = 30,
         lead: bool = True,
         work: bool = True,
+        labels: Mapping[str, str] | None = None,
         pass_env: Sequence[str] = (),
         retention: timedelta | str | float = timedelta(days=7),
         retention_jobs: int = 1000,
@@ -106,6 +108,7 @@ class Node:
         self._drain = to_duration(drain)
         self._max_skew = to_duration(max_skew)
         self._lead, self._work = lead, work
+        self._labels = check_labels(labels or {})
         self._pass_env = tuple(pass_env)
         self._retention = to_duration(retention)
         self._retention_jobs = retention_jobs
@@ -376,6 +379,7 @@ class Node:
             started_at=self._clock.now(),
             tzdata=tzdata.IANA_VERSION,
             concurrency=self._concurrency,
+            labels=self._labels,
         )
 
     def _beat(self) -> Duration:

@@ -7,6 +7,7 @@ from synccron.clock import Clock
 from synccron.engine.tally import Tally
 from synccron.handlers.resolve import offers
 from synccron.model.lease import REPORTED, Node, Session
+from synccron.model.needs import handler_in, offered
 from synccron.model.time import SECOND, Duration
 from synccron.store.base import Store
 
@@ -54,12 +55,17 @@ class Registrar:
             return LOOK
         self._looked_at = now
         known = self._told
-        found = offers(self._store.needs()) if self._works else frozenset[str]()
+        found = self._offers() if self._works else frozenset[str]()
         counted = replace(known, running=self._running(), counters=self._tally.counts())
         stale = now - self._told_at >= (SECOND if counted != known else REPORTED)
         if found != known.offers or stale:
             self.tell(replace(counted, offers=found))
         return SECOND
+
+    def _offers(self) -> frozenset[str]:
+        needed = self._store.needs()
+        handlers = offers(frozenset(map(handler_in, needed)))
+        return offered(needed, handlers, self._told.labels)
 
     def tell(self, node: Node) -> None:
         """Write the record now."""

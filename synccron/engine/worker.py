@@ -22,6 +22,7 @@ from synccron.model.lease import Node, Session
 from synccron.model.schedule import JsonText
 from synccron.model.settle import settle
 from synccron.model.time import SECOND, Duration, Instant, format_instant
+from synccron.model.turns import Round, in_turn
 from synccron.store.base import Store, Where
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class Worker:
     they were at `_looked_at` (monotonic ms). `_held` are candidates whose instant is to come; a
     node in `_silent` has left a job to others, and is not waited for until then (monotonic ms).
     `ending` is told of the attempts (ids of jobs, and numbers) that are about to be settled.
+    `_round` is who had his turn.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class Worker:
         self._helped_at = 0
         self._held: tuple[Candidate, ...] = ()
         self._silent: dict[str, int] = {}
+        self._round = Round()
         self._claiming = True
         self._giving_back = False
         self.ended = Bell(clock)  # rings when an attempt has ended
@@ -171,14 +174,24 @@ class Worker:
         now = self._clock.now()
         share = Share(self._session().node, self._look(), now)
         free = self._concurrency - len(self._attempts)
-        candidates = self._store.waiting(self._offers(), now + SECOND, free + SPARE, share.first)
+        candidates = self._store.waiting(
+            self._offers(),
+            now + SECOND,
+            max(0, free) + SPARE,
+            share.first,
+            each=max(1, free),
+            besides=self._round.besides,
+        )
         admissions = self._take(candidates, now, free)
         self._held = tuple(each for each in candidates if each.job.run_at > now)
+        again = self._next_round(candidates, now)
         free = self._concurrency - len(self._attempts)
         if share.late and free > 0:
             share.next = self._help(share, now, free)
         if free <= 0:
             return FULL_PAUSE
+        if again:
+            return 0
         later = [each.job.run_at for each in candidates if each.job.run_at > now]
         waiting = len(candidates) - len(admissions) - len(later)
         later += [] if share.next is None else [share.next]
@@ -291,7 +304,7 @@ class Worker:
         mine = self._session().id
         others = any(each.live and each.offers and each.session != mine for each in self._others)
         admissions: list[Admission] = []
-        for candidate in candidates:
+        for candidate in in_turn(candidates, self._round.served):
             place = Place(
                 node=self._session().node,
                 full=free <= 0,
@@ -305,6 +318,11 @@ class Worker:
             admissions.append(admission)
             free -= admission.job is None and admission.miss is None
         return admissions
+
+    def _next_round(self, candidates: Sequence[Candidate], now: Instant) -> bool:
+        """Tell whether those who had their turn before are to be looked at again."""
+        waited = {each.job.line for each in candidates if each.job.run_at <= now}
+        return self._round.next(waited, full=self._concurrency <= len(self._attempts))
 
     def _claim(self, admissions: Sequence[Admission], now: Instant) -> None:
         self._unsure = admissions, now
@@ -329,6 +347,7 @@ class Worker:
 
     def _start(self, claim: Claim) -> None:
         job = claim.job
+        self._round.served.add(job.line)
         with self._lock:
             attempt = _Attempt(claim=claim, stopped="given_back" if self._giving_back else None)
             self._attempts[job.id] = attempt

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.machinery import PathFinder
 
-from synccron.model.schedule import SHELL
+from synccron.model.needs import SHELL
 
 GROUP = "synccron.handlers"
 

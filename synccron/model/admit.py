@@ -1,4 +1,4 @@
-"""Decide, at its instant, whether a job may start: overlap, a full node, a clock that jumped.
+"""Decide, at its instant, whether a job may start: overlap, room, a clock that jumped.
 
 What follows the end of an attempt is `settle.py`'s.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from zlib import crc32
 
 from synccron.model.cron import timetable
-from synccron.model.job import Admission, Candidate, Job, queued
+from synccron.model.job import Admission, Candidate, Job, Reason, queued
 from synccron.model.miss import missed
 from synccron.model.notify import of_misses
 from synccron.model.overlap import crowded, first, passes_over, replaced, superseded
@@ -40,13 +40,12 @@ def admit(candidate: Candidate, now: Instant, place: Place) -> Admission | None:
     if definition is None:
         gone = replace(job, state="cancelled", finished_at=now, error="unregistered")
         return Admission(candidate=candidate, job=gone)
-    if job.retry_delay is not None and job.run_at > now + job.retry_delay:
-        # Law 6: the wall clock jumped back; the delay counts anew.
-        return Admission(candidate=candidate, job=replace(job, run_at=now + job.retry_delay))
     if job.run_at > now:
-        return None
+        return _wait(candidate, now)
     if job.intention:
         return _judge(candidate, definition, now, place)
+    if job.expires_at is not None and now > job.expires_at:
+        return _expire(candidate, definition, now, place)
     return _begin(candidate, now, place)
 
 
@@ -74,6 +73,14 @@ def foremost(job_id: str, nodes: Sequence[str]) -> str | None:
     return max(nodes, key=lambda node: _weight(job_id, node), default=None)
 
 
+def _wait(candidate: Candidate, now: Instant) -> Admission | None:
+    job = candidate.job
+    if job.retry_delay is None or job.run_at <= now + job.retry_delay:
+        return None
+    # Law 6: the wall clock jumped back; the delay counts anew.
+    return Admission(candidate=candidate, job=replace(job, run_at=now + job.retry_delay))
+
+
 def _weight(job_id: str, node: str) -> tuple[int, str]:
     return crc32(f"{job_id}\0{node}".encode()), node
 
@@ -84,26 +91,23 @@ def _judge(
     job = candidate.job
     if place.skewed or now - job.run_at > min(place.lease, definition.misfire_grace):
         return None
+    if definition.start_within is not None and now - job.run_at > definition.start_within:
+        return _pass_over(candidate, definition, "expired", now, place)
     if passes_over(definition.overlap, candidate.active):
-        table = timetable(definition.cron, definition.tz, definition.id)
-        (miss,) = missed(
-            table,
-            definition.id,
-            job.run_at,
-            job.run_at,
-            besides=(),
-            reason="overlap",
-            now=now,
-            by=place.node,
-        )
-        told = of_misses(definition, [miss], now)
-        return Admission(candidate=candidate, miss=miss, notices=told)
-    waiting = queued(job, definition, candidate.version)
+        return _pass_over(candidate, definition, "overlap", now, place)
+    waiting = queued(job, definition, candidate.version, job.run_at)
     if definition.overlap == "replace" and candidate.active:
         return _replace(candidate, waiting, now)
-    if place.full or candidate.active:
+    if place.full or candidate.active or _crowded_out(candidate):
         return Admission(candidate=candidate, job=waiting)
     return Admission(candidate=candidate)
+
+
+def _expire(
+    candidate: Candidate, definition: Definition, now: Instant, place: Place
+) -> Admission | None:
+    # Law 6: a node whose clock is off must not decide that it is too late.
+    return None if place.skewed else _pass_over(candidate, definition, "expired", now, place)
 
 
 def _begin(candidate: Candidate, now: Instant, place: Place) -> Admission | None:
@@ -113,7 +117,7 @@ def _begin(candidate: Candidate, now: Instant, place: Place) -> Admission | None
         return None
     if job.replaces and candidate.active:
         return _replace(candidate, job, now)
-    if place.full or _kept_for_others(job, now, place):
+    if place.full or _crowded_out(candidate) or _kept_for_others(job, now, place):
         return None
     if job.alone and not first(job, candidate.active):
         return None
@@ -130,6 +134,30 @@ def _replace(candidate: Candidate, waiting: Job, now: Instant) -> Admission | No
     if again and not ended and not candidate.job.intention:
         return None
     return Admission(candidate=candidate, job=replace(waiting, replaces=again), replaces=ended)
+
+
+def _pass_over(
+    candidate: Candidate, definition: Definition, reason: Reason, now: Instant, place: Place
+) -> Admission:
+    slot = candidate.job.slot if candidate.job.slot is not None else candidate.job.run_at
+    (miss,) = missed(
+        timetable(definition.cron, definition.tz, definition.id),
+        definition.id,
+        slot,
+        slot,
+        besides=(),
+        reason=reason,
+        now=now,
+        by=place.node,
+    )
+    told = of_misses(definition, [miss], now)
+    return Admission(candidate=candidate, miss=miss, notices=told)
+
+
+def _crowded_out(candidate: Candidate) -> bool:
+    """Tell whether its schedule has as many attempts under way as it may."""
+    most = candidate.job.max_running
+    return most is not None and candidate.running >= most
 
 
 def _kept_for_others(job: Job, now: Instant, place: Place) -> bool:

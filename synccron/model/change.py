@@ -260,7 +260,7 @@ def _take_back(old: Due, now: Instant, reason: Reason, by: str | None) -> _Step:
     present = [job for job in old.intentions if job.run_at <= now]
     dropped = tuple(job for job in present if now - job.run_at > window)
     waiting = tuple(
-        queued(job, schedule.definition, schedule.version)
+        queued(job, schedule.definition, schedule.version, job.run_at)
         for job in present
         if now - job.run_at <= window
     )

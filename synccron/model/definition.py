@@ -63,8 +63,6 @@ _YES_AND_NO = {
     "n": "false",
 }
 
-# Known fields of later versions: refused, never accepted and ignored.
-LATER = frozenset({"start_within", "node_labels", "max_running"})
 
 Path = tuple[str | int, ...]
 Read = Callable[[Any], Any]
@@ -165,10 +163,18 @@ def check_handler(name: str) -> str:
         raise InvalidInput(f"handler: {error}") from error
 
 
+def check_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Give labels back. Raises InvalidInput."""
+    try:
+        return _labels(labels)
+    except _Wrong as wrong:
+        raise InvalidInput(f"label {wrong.problems[0]}") from wrong
+    except ValueError as error:
+        raise InvalidInput(f"labels: {error}") from error
+
+
 def unknown(name: str, known: Mapping[str, object]) -> str:
-    """Say that a field is unknown, or not supported yet, and what may have been meant."""
-    if name in LATER:
-        return f"field {name!a} is not supported yet"
+    """Say that a field is unknown, and what may have been meant."""
     meant = _MEANT.get(name.lower().replace("-", "_"))
     close = [meant] if meant in known else get_close_matches(name, list(known), 1, 0.6)
     return f"unknown field {name!a}" + (f" (did you mean {close[0]!r}?)" if close else "")
@@ -218,6 +224,9 @@ def _together(
         problems.append(
             Problem(("limits", "processes"), "root may start any number: name another user")
         )
+    if values.get("max_running") is not None and values.get("overlap") not in (None, "allow"):
+        message = "max_running is for overlap: allow: under all others one runs at a time"
+        problems.append(Problem(("max_running",), message))
     if given.get("cron") is None:
         problems.append(
             Problem((), 'cron is missing: write when it runs, as in cron: "30 2 * * *"')
@@ -669,10 +678,22 @@ FIELDS = _table(
     ),
     Field("misfire_grace", _DURATION, "how late still counts as on time", _duration(SECOND)),
     Field(
+        "start_within",
+        _DURATION,
+        "how long a slot may wait for a node before it is passed over",
+        _duration(1),
+    ),
+    Field(
         "overlap",
         _enum(*OVERLAPS),
         "what happens while an earlier job is unfinished",
         _choice(*OVERLAPS),
+    ),
+    Field(
+        "max_running",
+        _integer(1, 10_000),
+        "how many run at once, over all nodes",
+        _whole(1, 10_000),
     ),
     Field("timeout", _DURATION, "when an attempt is ended", _duration(1)),
     Field("kill_after", _DURATION, "how long TERM is given before KILL", _duration(0, DAY)),
@@ -707,6 +728,7 @@ FIELDS = _table(
         _limits,
     ),
     Field("labels", _TEXTS, "for selecting", _labels),
+    Field("node_labels", _TEXTS, "only nodes that carry all of these run it", _labels),
     Field(
         "strict_handlers",
         {"type": "boolean"},

@@ -52,6 +52,8 @@ class Job:
     `retry_delay` is what the retry waits, in case the wall clock jumps back. `needs` is what a node
     must offer to run it; `alone`: no other attempt of its schedule may hold a claim beside it.
     `replaces`: it still has to replace what is active before it (`overlap: replace`).
+    `max_running`: so many attempts of its schedule may hold a claim at once (None: any number).
+    `expires_at`: a queued slot that has not begun after this never does.
     `lateness` is how long after `run_at` its first attempt started. `lost` counts the attempts
     whose node died. A job without a schedule has revision 0. `by` is the leader that made a slot's
     job, in its term `epoch`. `mod` is the store's mark of this version.
@@ -71,6 +73,8 @@ class Job:
     revision: int | None = None
     alone: bool = False
     replaces: bool = False
+    max_running: int | None = None
+    expires_at: Instant | None = None
     max_attempts: int = 1
     attempts: tuple[Attempt, ...] = ()
     lost: int = 0
@@ -90,6 +94,11 @@ class Job:
     def intention(self) -> bool:
         """Whether it is a slot's job that was written ahead and never claimed or queued."""
         return self.kind == "slot" and self.state == "scheduled" and self.revision is None
+
+    @property
+    def line(self) -> str:
+        """What it takes turns with: its schedule, or the jobs submitted to the same handler."""
+        return f"submit:{self.needs}" if self.schedule_id is None else self.schedule_id
 
     @property
     def begun(self) -> bool:
@@ -233,7 +242,8 @@ class Candidate:
     `definition` is that of its pinned revision, or the schedule's current one for an intention
     (whose `version` and `seen` mark are then compared by the claim). None: nothing is left of its
     schedule. `active`: the other jobs of its schedule that are queued, run or wait for a retry, in
-    order of their instants, of each the first ACTIVE; read only where `job.alone` is so.
+    order of their instants, of each the first ACTIVE; read only where `job.alone` is so. `running`:
+    how many attempts of its schedule are under way; read only where `job.max_running` is given.
     """
 
     job: Job
@@ -241,6 +251,7 @@ class Candidate:
     version: int | None = None
     seen: int | None = None
     active: tuple[Job, ...] = ()
+    running: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +259,7 @@ class Admission:
     """What is to become of a candidate; void if it, its schedule or `active` has moved since.
 
     Exactly one of: `job` without a miss: the record to write instead (queued, waiting anew,
-    cancelled); `miss`: the intention becomes this miss; neither: it is claimed. `replaces` are the
+    cancelled); `miss`: the slot's job becomes this miss; neither: it is claimed. `replaces` are the
     records of active jobs whose end is asked for in the same transaction. `notices` tell of the
     miss.
     """
@@ -317,10 +328,19 @@ def short_id(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
-def queued(job: Job, definition: Definition, version: int | None) -> Job:
-    """Give the record of an intention that waits from now on, with the revision it will run."""
-    replaces = definition.overlap == "replace"
-    return replace(job, state="queued", revision=version, replaces=replaces)
+def queued(job: Job, definition: Definition, version: int | None, since: Instant) -> Job:
+    """Give the record of an intention that waits from now on, with the revision it will run.
+
+    What `start_within` allows counts from `since`.
+    """
+    within = definition.start_within
+    return replace(
+        job,
+        state="queued",
+        revision=version,
+        replaces=definition.overlap == "replace",
+        expires_at=None if within is None else since + within,
+    )
 
 
 def claimed(candidate: Candidate, node: str, session: str, fence: int, now: Instant) -> Job:
@@ -336,6 +356,7 @@ def claimed(candidate: Candidate, node: str, session: str, fence: int, now: Inst
         lateness=job.lateness if job.attempts else max(0, now - job.run_at),
         retry_delay=None,
         replaces=False,
+        expires_at=None,
     )
 
 

@@ -14,7 +14,8 @@ from itertools import groupby
 from typing import Any
 
 from synccron.model.job import Claim, DeadLetter, Job, Miss, Notice, Reason, short_id
-from synccron.model.schedule import SHELL, Definition, Notify, Occasion
+from synccron.model.needs import SHELL
+from synccron.model.schedule import Definition, Notify, Occasion
 from synccron.model.time import Duration, Instant, format_instant
 
 # Slots that are passed over because somebody asked for it are no news.

@@ -27,9 +27,10 @@ def triggered(
     """
     job = _of_schedule(schedule, "manual", f"manual:{schedule.id}:{key}", now)
     alone = job.alone and not force
+    most = None if force else job.max_running
     replaces = schedule.definition.overlap == "replace" and not force
     return Order(
-        job=replace(job, key=key, input=given, alone=alone, replaces=replaces),
+        job=replace(job, key=key, input=given, alone=alone, replaces=replaces, max_running=most),
         digest=digest(given),
         seen=schedule.mod,
         active=None if active is None else tuple(active),
@@ -89,5 +90,6 @@ def _of_schedule(schedule: Schedule, kind: Kind, job_id: str, now: Instant) -> J
         needs=schedule.definition.needs,
         revision=schedule.version,
         alone=schedule.definition.alone,
+        max_running=schedule.definition.max_running,
         max_attempts=schedule.definition.retry.max_attempts,
     )

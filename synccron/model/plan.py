@@ -13,6 +13,7 @@ from synccron.model.cron import CronError, Timetable, timetable
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Reason, queued, short_id, slot_key
 from synccron.model.lease import Term
 from synccron.model.miss import missed
+from synccron.model.needs import in_words
 from synccron.model.notify import of_letters, of_misses
 from synccron.model.schedule import Cursor, Definition, Schedule
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
@@ -219,7 +220,7 @@ def _dispatched(
         at=now,
         cursor=_moved(cursor, table, passed, [job.run_at for job in jobs]),
         jobs=tuple(jobs),
-        queued=tuple(_queued(job, schedule, term) for job in split.kept),
+        queued=tuple(_queued(job, schedule, now, term) for job in split.kept),
         dropped=split.dropped,
         misses=_misfires(due, table, split, now, term),
     )
@@ -230,7 +231,7 @@ def _not_offered(due: Due, table: Timetable, split: _Split, now: Instant, term: 
     if not definition.strict_handlers:
         return _passed_over(due, table, split, now, term, "no_handler")
     failures = due.schedule.cursor.failures + 1
-    message = f"no live node offers {definition.needs!r}"
+    message = f"no live node offers {in_words(definition.needs)}"
     if failures < definition.max_dispatch_failures:
         return _failed(due, now, failures, message)
     return _given_up(due, table, split, now, term, failures, message)
@@ -372,15 +373,16 @@ def _job(
         needs=schedule.definition.needs,
         slot=slot,
         alone=schedule.definition.alone,
+        max_running=schedule.definition.max_running,
         max_attempts=schedule.definition.retry.max_attempts,
         by=term.node,
         epoch=term.epoch,
     )
-    return _queued(job, schedule, term) if waits else job
+    return _queued(job, schedule, now, term) if waits else job
 
 
-def _queued(job: Job, schedule: Schedule, term: Term) -> Job:
-    waiting = queued(job, schedule.definition, schedule.version)
+def _queued(job: Job, schedule: Schedule, now: Instant, term: Term) -> Job:
+    waiting = queued(job, schedule.definition, schedule.version, now)
     return replace(waiting, by=term.node, epoch=term.epoch)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, get_args
 
+from synccron.model.needs import needs_of
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
 
 JsonText: TypeAlias = str  # a JSON value in canonical form: sorted keys, no spaces, ASCII
@@ -24,8 +25,6 @@ BACKOFFS: tuple[str, ...] = get_args(Backoff)
 ON_LOST: tuple[str, ...] = get_args(OnLost)
 ON_DISCONNECT: tuple[str, ...] = get_args(OnDisconnect)
 OCCASIONS: tuple[Occasion, ...] = get_args(Occasion)
-
-SHELL = "run"  # what a node must offer for a schedule that has `run`; no handler has this name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +79,9 @@ class Definition:
     misfire: Misfire = "skip"
     max_catch_up_runs: int = 100
     misfire_grace: Duration = 60 * SECOND
+    start_within: Duration | None = None
     overlap: Overlap = "allow"
+    max_running: int | None = None
     timeout: Duration | None = None
     kill_after: Duration = 10 * SECOND
     retry: Retry = field(default_factory=Retry)
@@ -91,6 +92,7 @@ class Definition:
     user: str | None = None
     limits: Limits = field(default_factory=Limits)
     labels: Mapping[str, str] = field(default_factory=dict)
+    node_labels: Mapping[str, str] = field(default_factory=dict)
     strict_handlers: bool = True
     max_dispatch_failures: int = 5
     notify: tuple[Notify, ...] = ()
@@ -99,8 +101,8 @@ class Definition:
 
     @property
     def needs(self) -> str:
-        """What a node must offer to run it: `run`, or the handler's name."""
-        return SHELL if self.handler is None else self.handler
+        """What a node must offer to run it: `run` or the handler's name, and its labels."""
+        return needs_of(self.handler, self.node_labels)
 
     @property
     def rhythm(self) -> tuple[str, str]:

@@ -13,6 +13,7 @@ threads.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from types import TracebackType
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
@@ -178,10 +179,15 @@ class Store(Protocol):
         until: Instant,
         limit: int,
         mine: Callable[[str, str, Instant], bool] = lambda *_: True,
+        *,
+        each: int | None = None,
+        besides: AbstractSet[str] = frozenset(),
     ) -> Sequence[Candidate]:
         """Jobs that may start by `until` and need only what is offered, earliest first.
 
         `mine` is asked, with id, needs and instant, which of them the caller wants to be given.
+        Of what is queued or retried of a line no more than `each`, nor than its `max_running` has
+        room for, and none of the lines `besides`. Also what has expired by `until`.
         Of a schedule whose jobs run alone, the first queued or retrying one (what has begun comes
         before what has not), its intentions, what has yet to replace others, and no more. Also
         retries whose instant is further ahead than their delay (the clock jumped back).

@@ -22,6 +22,7 @@ class Listed(NamedTuple):
     tz: str
     run: str | Sequence[str] | None
     handler: str | None
+    needs: str
     misfire: str
     overlap: str
     labels: Mapping[str, str]
@@ -89,6 +90,7 @@ class RecordListing:
                     tz=made.tz,
                     run=made.run,
                     handler=made.handler,
+                    needs=made.needs,
                     misfire=made.misfire,
                     overlap=made.overlap,
                     labels=made.labels,

@@ -213,7 +213,8 @@ def test_whatever_comes_is_read_or_refused(content):
 def test_the_schema_has_every_field_and_its_default():
     made = schema()["$defs"]["fields"]["properties"]
     assert list(made) == list(FIELDS)
-    assert set(FIELDS) - {"cron"} == set(DEFAULTS) | {"retry", "env", "labels", "limits"}
+    texts = {"env", "labels", "node_labels"}
+    assert set(FIELDS) - {"cron"} == set(DEFAULTS) | {"retry", "limits"} | texts
     assert set(RETRY_FIELDS) == set(Retry.__slots__)
     assert made["misfire"]["enum"] == ["skip", "catch_up_one", "catch_up_all"]
     assert made["enabled"]["default"] is True

@@ -57,7 +57,8 @@ def listed(**given):
         "failures": 0,
         "running": False,
     }
-    return Listed(**{**plain, **state, **given})
+    needs = given.get("handler") or "run"
+    return Listed(**{**plain, **state, "needs": needs, **given})
 
 
 ROWS = [

@@ -23,6 +23,7 @@ SCHEDULE_FIELDS = [
     "misfire_grace_ms",
     "start_within_ms",
     "overlap",
+    "max_running",
     "timeout_ms",
     "kill_after_ms",
     "retry",

@@ -11,9 +11,9 @@ from synccron.client import Client, Retry, Schedule
 
 SHAPES = {
     "schedule": "id cron tz run handler input misfire max_catch_up_runs misfire_grace_ms"
-    " start_within_ms overlap timeout_ms kill_after_ms retry on_lost on_disconnect env cwd user"
-    " limits labels node_labels strict_handlers max_dispatch_failures notify owner paused"
-    " next_run_at cursor_at last_slot_at consecutive_failures last_error history_from"
+    " start_within_ms overlap max_running timeout_ms kill_after_ms retry on_lost on_disconnect"
+    " env cwd user limits labels node_labels strict_handlers max_dispatch_failures notify owner"
+    " paused next_run_at cursor_at last_slot_at consecutive_failures last_error history_from"
     " created_at updated_at version",
     "job": "id schedule_id kind slot key retry_of state attempt max_attempts node fence run_at"
     " created_at started_at finished_at lateness_ms duration_ms exit_code error result"

@@ -8,6 +8,7 @@ import fnmatch
 import threading
 from collections import Counter as Multiset
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, ClassVar, Self, cast
@@ -219,6 +220,9 @@ class MemoryStore:
         until: Instant,
         limit: int,
         mine: Callable[[str, str, Instant], bool] = lambda *_: True,
+        *,
+        each: int | None = None,
+        besides: AbstractSet[str] = frozenset(),
     ) -> Sequence[Candidate]:
         """Read the jobs that may start."""
         with self.memory.lock:
@@ -238,15 +242,48 @@ class MemoryStore:
                 ),
                 key=lambda job: (job.run_at, self._state.places[job.id]),
             )
-            found = [
-                job for job in ready if job.run_at <= until and mine(job.id, job.needs, job.run_at)
-            ]
+            found = self._shared(
+                (job for job in ready if job.run_at <= until and mine(*_asked(job))),
+                limit if each is None else each,
+                besides,
+            )
             found += [
                 job
                 for job in ready
                 if job.retry_delay is not None and job.run_at - job.retry_delay > until
             ]
+            given = {job.id for job in found}
+            found += [
+                job
+                for job in self._open()
+                if job.state == "queued"
+                and job.expires_at is not None
+                and job.expires_at < until
+                and job.id not in given
+                and job.needs in offers
+                and mine(*_asked(job))
+            ]
             return [self._candidate(job) for job in found[:limit]]
+
+    def _shared(self, jobs: Iterable[Job], each: int, besides: AbstractSet[str]) -> list[Job]:
+        """Leave out what a line has beyond its share."""
+        left: dict[str, int] = {}
+        found = []
+        for job in jobs:
+            if not job.intention and not job.replaces:
+                room = each if job.max_running is None else job.max_running - self._running(job)
+                left.setdefault(job.line, 0 if job.line in besides else min(each, room))
+                left[job.line] -= 1
+                if left[job.line] < 0:
+                    continue
+            found.append(job)
+        return found
+
+    def _running(self, job: Job) -> int:
+        return sum(
+            other.state == "running" and other.schedule_id == job.schedule_id
+            for other in self._open()
+        )
 
     def active(self, schedule_id: str) -> Sequence[Job]:
         """Read the jobs of a schedule that run, are queued or wait for a retry."""
@@ -602,8 +639,10 @@ class MemoryStore:
         active = self._active(job.schedule_id, job.id) if lone else ()
         if job.schedule_id is None:
             return Candidate(job=job, definition=bare(job), active=active)
+        running = 0 if job.max_running is None else self._running(job)
         if not job.intention:
-            return Candidate(job=job, definition=self._pinned(job), active=active)
+            pinned = self._pinned(job)
+            return Candidate(job=job, definition=pinned, active=active, running=running)
         schedule = self._state.schedules.get(job.schedule_id)
         if schedule is None:
             return Candidate(job=job, definition=None, active=active)
@@ -611,6 +650,7 @@ class MemoryStore:
             job=job,
             definition=schedule.definition,
             version=schedule.version,
+            running=running,
             seen=schedule.mod,
             active=active,
         )
@@ -773,6 +813,7 @@ class MemoryStore:
                 job,
                 needs=definition.needs,
                 alone=definition.alone,
+                max_running=definition.max_running,
                 max_attempts=definition.retry.max_attempts,
             )
             if follows != job:
@@ -829,14 +870,18 @@ class MemoryStore:
         for replaced in admission.replaces:
             self._update(replaced)
         if admission.miss is not None:
-            if candidate.job.intention:
+            if not candidate.job.begun:
                 self._remove(candidate.job)
                 self._notices(admission.notices, self._missed([admission.miss]))
             return None
         if admission.job is not None:
             self._update(admission.job)
             return None
-        if candidate.definition is None:
+        most = candidate.job.max_running
+        # Against other nodes: no more attempts of a schedule hold a claim than it may have.
+        if candidate.definition is None or (
+            most is not None and self._running(candidate.job) >= most
+        ):
             return None
         self._state.fence += 1
         job = self._update(claimed(candidate, at.node, at.id, self._state.fence, now))
@@ -1000,6 +1045,10 @@ def _rank(job: Job) -> tuple[Instant, str]:
 def _place_in_line(job: Job) -> tuple[bool, bool, Instant, str]:
     """What has begun is finished before another begins."""
     return not job.begun, job.state != "queued" and job.begun, job.run_at, job.id
+
+
+def _asked(job: Job) -> tuple[str, str, Instant]:
+    return job.id, job.needs, job.run_at
 
 
 def _marks(jobs: Iterable[Job]) -> set[tuple[str, int]]:

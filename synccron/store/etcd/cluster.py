@@ -142,19 +142,21 @@ class Cluster:
         active = view.active(line_of(job), job.id) if job.alone else ()
         if job.schedule_id is None:
             return Candidate(job=job, definition=bare(job), active=active)
+        running = 0 if job.max_running is None else view.runs_in(line_of(job))
         stands = view.definition(job.schedule_id)
         if stands is None:
             return Candidate(job=job, definition=None, active=active)
         standing, mod = stands
         if job.revision is not None:
             definition = pinned.get((job.schedule_id, job.revision))
-            return Candidate(job=job, definition=definition, active=active)
+            return Candidate(job=job, definition=definition, active=active, running=running)
         return Candidate(
             job=job,
             definition=standing.definition,
             version=standing.version,
             seen=mod,
             active=active,
+            running=running,
         )
 
     def _pinned(self, view: View, jobs: Sequence[Job]) -> dict[tuple[str, int], Definition]:

@@ -6,7 +6,9 @@ ends an attempt compares that.
 
 import secrets
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from itertools import islice
 
 from synccron.errors import SessionLost
 from synccron.model.job import (
@@ -20,7 +22,8 @@ from synccron.model.job import (
     claimed,
 )
 from synccron.model.lease import Session
-from synccron.model.schedule import SHELL, JsonText
+from synccron.model.needs import SHELL
+from synccron.model.schedule import JsonText
 from synccron.model.time import Instant
 from synccron.store.codec import decode, encode
 from synccron.store.etcd import misses, notices
@@ -39,7 +42,9 @@ from synccron.store.etcd.layout import (
     placed,
     revision_of,
 )
-from synccron.store.etcd.schedules import put_letter, put_waiting, touch
+from synccron.store.etcd.queues import Entry
+from synccron.store.etcd.schedules import counted, put_letter, put_waiting, touch
+from synccron.store.etcd.view import View
 
 _TRIES = 20  # of writes that meet others again and again
 _MOVED = -1  # in place of a mark: what was read stands no more
@@ -51,17 +56,23 @@ def waiting(
     until: Instant,
     limit: int,
     mine: Callable[[str, str, Instant], bool],
+    *,
+    each: int | None,
+    besides: AbstractSet[str],
 ) -> list[Candidate]:
     """Read what may start, earliest first."""
+
+    def wanted(entry: Entry) -> bool:
+        needs = entry.document["needs"]
+        return needs in offers and mine(entry.id, needs, entry.run_at)
+
     with cluster.view() as view:
-        found: list[Job] = []
-        for entry in view.waiting(until):
-            needs = entry.document["needs"]
-            if needs in offers and mine(entry.id, needs, entry.run_at):
-                found.append(entry.job)
-                if len(found) >= limit:
-                    break
-        return cluster.candidates(view, found)
+        ready = view.waiting(until, wanted, each=each or limit, besides=besides)
+        found = {entry.id: entry.job for entry in islice(ready, limit)}
+        late = islice(view.expired(until), limit)
+        found |= {entry.id: entry.job for entry in late if wanted(entry)}
+        first = sorted(found.values(), key=lambda job: (job.run_at, job.mod))
+        return cluster.candidates(view, first[:limit])
 
 
 def lost(cluster: Cluster, limit: int) -> list[Claim]:
@@ -227,23 +238,31 @@ def forget(cluster: Cluster, draft: Draft, job: Job) -> None:
 
 
 def _busy(cluster: Cluster, admissions: Sequence[Admission]) -> list[int | None]:
-    """Find the mark to compare for each job that runs alone; _MOVED: it is not as read any more.
+    """Find the mark to compare for each job that is counted; _MOVED: it may not begin any more.
 
     The view is of one revision: who is active in it and the mark of that belong together.
     """
-    alone = [each for each in admissions if each.candidate.job.alone]
-    if not alone:
+    if not any(counted(each.candidate.job) for each in admissions):
         return [None] * len(admissions)
     with cluster.view() as view:
         marks: list[int | None] = []
         for each in admissions:
             job = each.candidate.job
-            if not job.alone:
+            if not counted(job):
                 marks.append(None)
                 continue
-            stands = _same(view.active(line_of(job), job.id), each.candidate.active)
+            stands = _has_room(view, each) and (
+                not job.alone or _same(view.active(line_of(job), job.id), each.candidate.active)
+            )
             marks.append(view.busy.get(line_of(job), 0) if stands else _MOVED)
         return marks
+
+
+def _has_room(view: View, admission: Admission) -> bool:
+    """Tell whether an attempt may be added to those of its line."""
+    job = admission.candidate.job
+    begins = admission.job is None and admission.miss is None
+    return not begins or job.max_running is None or view.runs_in(line_of(job)) < job.max_running
 
 
 def _same(found: Sequence[Job], read: Sequence[Job]) -> bool:
@@ -258,7 +277,8 @@ def _compared(cluster: Cluster, candidate: Candidate, busy: int | None) -> Draft
     if candidate.seen is not None and job.schedule_id is not None:
         draft.stands(layout.watched("sched", job.schedule_id), candidate.seen)
     if busy is not None:
-        # Overlap, at the instant: no two attempts of a schedule that runs alone hold a claim.
+        # Overlap, at the instant: no two attempts of a schedule that runs alone hold a claim, nor
+        # more of another than it may have.
         draft.stands(layout.busy(job), busy)
     draft.ask(layout.run(job))
     return draft
@@ -308,6 +328,7 @@ def _pass_over(cluster: Cluster, draft: Draft, admission: Admission, before: Pai
     job = admission.candidate.job
     draft.delete(cluster.layout.due(job))
     draft.delete(cluster.layout.job(job))
+    touch(cluster, draft, job)
     if admission.miss is not None:
         opened = misses.write(cluster, draft, [admission.miss], before)
         notices.put(cluster, draft, admission.notices, opened)

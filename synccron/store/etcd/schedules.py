@@ -24,7 +24,7 @@ from synccron.store.etcd.layout import (
     job_text,
     standing_text,
 )
-from synccron.store.etcd.view import Entry
+from synccron.store.etcd.queues import Entry
 
 _TRIES = 5  # writes that met another one in the moment between reading and writing
 
@@ -85,9 +85,14 @@ def put_waiting(cluster: Cluster, draft: Draft, job: Job) -> None:
     touch(cluster, draft, job)
 
 
+def counted(job: Job) -> bool:
+    """Tell whether a claim depends on who else runs or waits in its line."""
+    return job.alone or job.max_running is not None
+
+
 def touch(cluster: Cluster, draft: Draft, job: Job) -> None:
-    """Note a change of who runs or waits in a line whose jobs run alone."""
-    if job.alone and not job.intention:
+    """Note a change of who runs or waits in a line whose jobs are counted."""
+    if counted(job) and not job.intention:
         draft.put(cluster.layout.busy(job), b"")
 
 
@@ -260,6 +265,7 @@ def _follow(cluster: Cluster, draft: Draft, schedule: Schedule, waiting: Sequenc
             each.job,
             needs=schedule.definition.needs,
             alone=schedule.definition.alone,
+            max_running=schedule.definition.max_running,
             max_attempts=schedule.definition.retry.max_attempts,
         )
         if job != each.job:

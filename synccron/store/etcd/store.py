@@ -8,6 +8,7 @@ follows instead, and decides from its mirror.
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -135,9 +136,12 @@ class EtcdStore:
         until: Instant,
         limit: int,
         mine: Callable[[str, str, Instant], bool] = lambda *_: True,
+        *,
+        each: int | None = None,
+        besides: AbstractSet[str] = frozenset(),
     ) -> Sequence[Candidate]:
         """Read the jobs that may start."""
-        return jobs.waiting(self.cluster, offers, until, limit, mine)
+        return jobs.waiting(self.cluster, offers, until, limit, mine, each=each, besides=besides)
 
     def active(self, schedule_id: str) -> Sequence[Job]:
         """Read the jobs of a schedule that run, are queued or wait for a retry."""

@@ -4,17 +4,17 @@ It decides nothing and reads no store; `mirror.py` keeps one up to date, a comma
 what it needs.
 """
 
-from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
-from heapq import nsmallest
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
 
-from synccron.model.job import ACTIVE, Job
+from synccron.model.job import Job
 from synccron.model.lease import Node
-from synccron.model.schedule import SHELL, Cursor, Schedule
+from synccron.model.needs import needs_of
+from synccron.model.schedule import Cursor, Schedule
 from synccron.model.time import Instant
 from synccron.store.base import Look
 from synccron.store.codec import decode
@@ -25,96 +25,12 @@ from synccron.store.etcd.layout import (
     Seat,
     Standing,
     document,
-    job_of,
     last_part,
     schedule_of,
 )
+from synccron.store.etcd.queues import Entry, Order, Queues
 
 _READ = 4096  # texts of schedules that are kept as records
-K = TypeVar("K", bound=tuple[Any, ...])
-
-
-class Entry:
-    """A job that waits or runs: its plain document, and its record where it is asked for."""
-
-    def __init__(self, pair: Pair, base: int) -> None:
-        self.pair = pair
-        self._base = base
-        self.document = document(pair.value)
-
-    @cached_property
-    def job(self) -> Job:
-        """Read the record."""
-        return job_of(self.pair, self._base)
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        return str(self.document["id"])
-
-    @property
-    def run_at(self) -> Instant:
-        """When it is to start."""
-        return int(self.document["run_at"])
-
-    @property
-    def begun(self) -> bool:
-        """Whether an attempt of it was ever started."""
-        return bool(self.document["attempts"])
-
-    @property
-    def lines_up(self) -> bool:
-        """Whether it has to be the first of its queue to be seen."""
-        found = self.document
-        return bool(found["alone"] and not self.intention and not found.get("replaces"))
-
-    @property
-    def intention(self) -> bool:
-        """Whether it was written ahead, and never claimed or queued."""
-        found = self.document
-        return bool(
-            found["kind"] == "slot" and found["state"] == "scheduled" and found["revision"] is None
-        )
-
-
-class _Order(Generic[K]):
-    """Keys in order; few enough that moving them is cheaper than a tree.
-
-    What is added while it is `loading` is put in order once, and then.
-    """
-
-    def __init__(self) -> None:
-        self._keys: list[K] = []
-        self._loading = True
-
-    def add(self, key: K) -> None:
-        if self._loading:
-            self._keys.append(key)
-        else:
-            insort(self._keys, key)
-
-    def discard(self, key: K) -> None:
-        self._settle()
-        at = bisect_left(self._keys, key)
-        if at < len(self._keys) and self._keys[at] == key:
-            del self._keys[at]
-
-    def __iter__(self) -> Iterator[K]:
-        self._settle()
-        return iter(self._keys)
-
-    def _settle(self) -> None:
-        if self._loading:
-            self._keys.sort()
-            self._loading = False
-
-
-@dataclass(slots=True)
-class _Line:
-    """What waits and runs of one schedule, or of the jobs that were submitted to one handler."""
-
-    waiting: dict[bytes, Entry] = field(default_factory=dict)
-    running: dict[bytes, Entry] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=_READ)
@@ -131,7 +47,6 @@ class View:
 
     def __init__(self, layout: Layout, base: int) -> None:
         self._root = layout.watched("")
-        self._base = base
         self._mods: dict[bytes, int] = {}
         self._standing: dict[str, tuple[bytes, int]] = {}
         self._cursors: dict[str, tuple[bytes, int]] = {}
@@ -140,12 +55,9 @@ class View:
         self._needs: Counter[str] = Counter()
         self._history: dict[str, Instant] = {}
         self._due_at: dict[str, Instant] = {}
-        self._due_order: _Order[tuple[Instant, str]] = _Order()
-        self._lines: dict[str, _Line] = {}
-        self._waiting: dict[bytes, Entry] = {}
-        self._order: _Order[tuple[Instant, int, bytes]] = _Order()
-        self._retrying: dict[bytes, Entry] = {}
-        self.running: dict[bytes, Entry] = {}
+        self._due_order: Order[tuple[Instant, str]] = Order()
+        self._queues = Queues(self._root, base)
+        self.running = self._queues.running
         self.seats: dict[str, tuple[Seat, int]] = {}
         self.live: dict[str, Pair] = {}
         self.leader: tuple[Lead, int] | None = None
@@ -170,11 +82,9 @@ class View:
             case "history":
                 self._history[rest] = int(pair.value)
             case "due":
-                self._wait(rest.partition("/")[0], pair)
+                self._queues.wait(pair)
             case "run":
-                entry = Entry(pair, self._base)
-                self.running[pair.key] = entry
-                self._line(rest.partition("/")[0]).running[pair.key] = entry
+                self._queues.run(pair)
             case "node":
                 self.seats[rest] = (decode(Seat, pair.value.decode()), pair.mod)
             case "live":
@@ -260,9 +170,7 @@ class View:
 
     def intentions(self, schedule_id: str) -> list[Entry]:
         """Give what is written ahead of a schedule, in order of the slots."""
-        line = self._lines.get(schedule_id)
-        found = [] if line is None else [each for each in line.waiting.values() if each.intention]
-        return sorted(found, key=lambda each: each.run_at)
+        return sorted(self._queues.intended_in(schedule_id), key=lambda each: each.run_at)
 
     def due_ids(self, look: Look, limit: int) -> list[str]:
         """Give the schedules that the leader has to look at, the longest due first."""
@@ -273,14 +181,13 @@ class View:
             if not self._tried_later(schedule_id, look.now):
                 found[schedule_id] = at
         late: dict[str, Instant] = {}
-        for at, _, key in self._order:
+        for at, _, key in self._queues.intended:
             if at > look.now or len(late) >= limit:
                 break
-            entry = self._waiting[key]
+            entry = self._queues.waiting[key]
             schedule_id = entry.document["schedule_id"]
             if (
-                entry.intention
-                and (at < look.overdue or entry.document["needs"] not in look.offered)
+                (at < look.overdue or entry.document["needs"] not in look.offered)
                 and schedule_id in self._standing
                 and not self._tried_later(schedule_id, look.now)
             ):
@@ -292,48 +199,39 @@ class View:
     def _tried_later(self, schedule_id: str, now: Instant) -> bool:
         return self._retry_at.get(schedule_id, 0) > now
 
-    def waiting(self, until: Instant) -> Iterator[Entry]:
-        """Give the jobs that may start by an instant, earliest first.
+    def waiting(
+        self,
+        until: Instant,
+        wanted: Callable[[Entry], bool],
+        *,
+        each: int,
+        besides: AbstractSet[str],
+    ) -> Iterator[Entry]:
+        """Give the jobs that may start by an instant, earliest first, of a line its share."""
+        return self._queues.ready(until, wanted, each=each, besides=besides)
 
-        Then the retries whose instant is further ahead than their delay: the clock jumped back.
-        """
-        heads: dict[str, str | None] = {}
-        for at, _, key in self._order:
-            if at > until:
-                break
-            entry = self._waiting[key]
-            if not entry.lines_up:
-                yield entry
-                continue
-            line = _line_in(key, self._root)
-            if line not in heads:
-                heads[line] = self._head(line)
-            if heads[line] == entry.id:
-                yield entry
-        for entry in list(self._retrying.values()):
-            if entry.run_at > until and entry.run_at - entry.document["retry_delay"] > until:
-                yield entry
+    def expired(self, until: Instant) -> Iterator[Entry]:
+        """Give the jobs that it is too late for by an instant."""
+        return self._queues.expired(until)
 
     def active(self, line: str, besides: str = "") -> tuple[Job, ...]:
         """Give the jobs of a line, besides one, that are queued, run or wait for a retry."""
-        phases: dict[str, list[Entry]] = {}
-        for each in self._active(line):
-            if each.id != besides:
-                phases.setdefault(each.document["state"], []).append(each)
-        found = [each for phase in phases.values() for each in nsmallest(ACTIVE, phase, key=_rank)]
         return tuple(
             replace(each.job, cancel_requested_at=self.cancels.get(each.id))
-            for each in sorted(found, key=_rank)
+            for each in self._queues.active(line, besides)
         )
+
+    def runs_in(self, line: str) -> int:
+        """Tell how many jobs of a line run."""
+        return self._queues.runs_in(line)
 
     def waits(self) -> list[Entry]:
         """Give all jobs that wait."""
-        return list(self._waiting.values())
+        return list(self._queues.waiting.values())
 
     def waits_in(self, line: str) -> list[Entry]:
         """Give the jobs of a line that wait."""
-        found = self._lines.get(line)
-        return [] if found is None else list(found.waiting.values())
+        return self._queues.waits_in(line)
 
     def due_at(self, schedule_id: str) -> Instant | None:
         """Tell when the leader has to look at a schedule; None: it is paused."""
@@ -350,7 +248,7 @@ class View:
 
     def needs(self) -> frozenset[str]:
         """Tell what schedules and unsettled jobs need."""
-        entries = (*self._waiting.values(), *self.running.values())
+        entries = (*self._queues.waiting.values(), *self.running.values())
         return frozenset(self._needs.keys() | {str(each.document["needs"]) for each in entries})
 
     def nodes(self) -> list[Node]:
@@ -379,30 +277,7 @@ class View:
     def _drop(self, key: bytes) -> None:
         """Forget what a key of a job stood for; a key that is written anew is another."""
         self._mods.pop(key, None)
-        entry = self._waiting.pop(key, None)
-        if entry is not None:
-            self._order.discard((entry.run_at, entry.pair.mod, key))
-            self._retrying.pop(key, None)
-            self._lines[_line_in(key, self._root)].waiting.pop(key, None)
-        elif self.running.pop(key, None) is not None:
-            self._lines[_line_in(key, self._root)].running.pop(key, None)
-        else:
-            return
-        name = _line_in(key, self._root)
-        line = self._lines[name]
-        if not line.waiting and not line.running:
-            del self._lines[name]
-
-    def _wait(self, line: str, pair: Pair) -> None:
-        entry = Entry(pair, self._base)
-        self._waiting[pair.key] = entry
-        self._line(line).waiting[pair.key] = entry
-        self._order.add((entry.run_at, pair.mod, pair.key))
-        if entry.document["retry_delay"] is not None:
-            self._retrying[pair.key] = entry
-
-    def _line(self, name: str) -> _Line:
-        return self._lines.setdefault(name, _Line())
+        self._queues.drop(key)
 
     def _place(self, schedule_id: str) -> None:
         self._retry_at.pop(schedule_id, None)
@@ -442,35 +317,8 @@ class View:
             return None
         return replace(decode(Cursor, found[0].decode()), mod=found[1])
 
-    def _active(self, line: str) -> list[Entry]:
-        found = self._lines.get(line)
-        if found is None:
-            return []
-        waiting = [each for each in found.waiting.values() if not each.intention]
-        return [*found.running.values(), *waiting]
-
-    def _head(self, name: str) -> str | None:
-        """Give the first of the jobs of a line that run alone and wait; None while one runs."""
-        line = self._lines[name]
-        if any(each.document["alone"] for each in line.running.values()):
-            return None
-        alone = [
-            each for each in line.waiting.values() if each.document["alone"] and not each.intention
-        ]
-        # What has begun is finished before another begins.
-        return min(alone, key=lambda each: (not each.begun, *_rank(each))).id
-
-
-def _rank(entry: Entry) -> tuple[Instant, str]:
-    return entry.run_at, entry.id
-
-
-def _line_in(key: bytes, root: bytes) -> str:
-    """Read the line out of a key of a job: `{root}due/{line}/…`."""
-    return key[len(root) :].decode().split("/", 2)[1]
-
 
 def _needs(standing: Mapping[str, Any]) -> str:
     """Read what a schedule needs, as Definition.needs tells it."""
-    handler = standing["definition"].get("handler")
-    return SHELL if handler is None else str(handler)
+    definition = standing["definition"]
+    return needs_of(definition.get("handler"), definition.get("node_labels", {}))

@@ -4,8 +4,11 @@ Law 5 is kept here: a claim takes a new fencing token in its transaction, and wh
 compares it.
 """
 
+import json
 import sqlite3
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import islice
 
@@ -27,7 +30,7 @@ from synccron.model.lease import Session
 from synccron.model.schedule import Definition, JsonText
 from synccron.model.time import Instant
 from synccron.store.sqlite.records import (
-    delete_intention,
+    delete_unbegun,
     insert_jobs,
     insert_letters,
     insert_misses,
@@ -35,15 +38,29 @@ from synccron.store.sqlite.records import (
     job_by_id,
     update_job,
 )
-from synccron.store.sqlite.rows import ID, JOB_COLUMNS, RUN_AT, job_of, read_definition
+from synccron.store.sqlite.rows import (
+    ID,
+    JOB_COLUMNS,
+    REPLACES,
+    RUN_AT,
+    job_of,
+    read_definition,
+)
 from synccron.store.sqlite.sessions import Sessions
 from synccron.store.sqlite.writer import Transaction
 
+# The index has all that is asked: what is not given is not looked up, however long a queue is.
 _READY = f"""
-SELECT {JOB_COLUMNS} FROM jobs AS j
-WHERE needs = ? AND ready = 1 AND run_at <= ? AND phase <> 'settled'
+SELECT {JOB_COLUMNS}, line, phase, seq FROM jobs AS j
+WHERE needs = ? AND ready = 1 AND run_at <= ? AND phase <> 'settled' AND (run_at, seq) > (?, ?)
+AND (phase = 'intended' OR replaces = 1 OR line NOT IN (SELECT value FROM json_each(?)))
 ORDER BY run_at, seq
 """
+_EXPIRED = f"""
+SELECT {JOB_COLUMNS} FROM jobs AS j
+WHERE expires_at < ? AND expires_at IS NOT NULL AND state = 'queued' ORDER BY expires_at LIMIT ?
+"""
+_PASSED_BY = 100  # rows of lines that have had their share, before they are left out of the read
 # Law 6: retries that were set by a wall clock which has jumped back since.
 _FAR = f"""
 SELECT {JOB_COLUMNS} FROM jobs AS j
@@ -76,24 +93,73 @@ def waiting(
     until: Instant,
     limit: int,
     mine: Callable[[str, str, Instant], bool],
+    *,
+    each: int | None,
+    besides: AbstractSet[str],
 ) -> list[Candidate]:
     """Read what may start, earliest first."""
-    found = [
-        job
+    found = {
+        job.id: job
         for needs in offers
-        for job in islice(
-            (
-                job_of(row)
-                for row in db.execute(_READY, (needs, until))
-                if mine(row[ID], needs, row[RUN_AT])
-            ),
-            limit,
-        )
-    ]
-    far = [job_of(row) for row in db.execute(_FAR, (until, until, limit))]
-    found += [job for job in far if job.needs in offers]
-    found.sort(key=lambda job: (job.run_at, job.mod))
-    return [_candidate(db, job) for job in found[:limit]]
+        for job in islice(_ready(db, needs, until, mine, each or limit, besides), limit)
+    }
+    far = map(job_of, db.execute(_FAR, (until, until, limit)))
+    late = map(job_of, db.execute(_EXPIRED, (until, limit)))
+    for job in (*far, *(each for each in late if mine(each.id, each.needs, each.run_at))):
+        if job.needs in offers:
+            found[job.id] = job
+    first = sorted(found.values(), key=lambda job: (job.run_at, job.mod))
+    return [_candidate(db, job) for job in first[:limit]]
+
+
+def _ready(
+    db: sqlite3.Connection,
+    needs: str,
+    until: Instant,
+    mine: Callable[[str, str, Instant], bool],
+    each: int,
+    besides: AbstractSet[str],
+) -> Iterator[Job]:
+    """Read what needs this, earliest first; of a line no more than its share."""
+    left: dict[str, int] = {}
+    shared, mark, more = set(besides), (-1, -1), True
+    while more:
+        more, passed_by = False, 0
+        for row in db.execute(_READY, (needs, until, *mark, json.dumps(list(shared)))):
+            line, phase, seq = row[-3:]
+            if left.get(line, 1) <= 0 and phase != "intended" and not row[REPLACES]:
+                shared.add(line)
+                passed_by += 1
+                if passed_by >= _PASSED_BY:
+                    mark, more = (row[RUN_AT], seq), True
+                    break
+                continue
+            if not mine(row[ID], needs, row[RUN_AT]):
+                continue
+            job = job_of(row[:-3])
+            if phase != "intended" and not job.replaces:
+                if line not in left:
+                    left[line] = min(each, _room(db, job))
+                if left[line] <= 0:
+                    continue
+                left[line] -= 1
+            yield job
+
+
+def _room(db: sqlite3.Connection, job: Job) -> int:
+    """Tell how many attempts may be added to those of a job's schedule."""
+    if job.max_running is None:
+        return sys.maxsize
+    return job.max_running - _running(db, job)
+
+
+def _running(db: sqlite3.Connection, job: Job) -> int:
+    (found,) = db.execute(
+        "SELECT count(*) FROM jobs"
+        " WHERE schedule_id = ? AND phase = 'running' AND phase <> 'settled'",
+        (job.schedule_id,),
+    ).fetchone()
+    return int(found)
 
 
 def lost(db: sqlite3.Connection, sessions: Sessions, limit: int) -> list[Claim]:
@@ -214,14 +280,21 @@ def _candidate(db: sqlite3.Connection, job: Job) -> Candidate:
     beside = tuple(active(db, job.schedule_id or "", job.id)) if lone else ()
     if job.schedule_id is None:
         return Candidate(job=job, definition=bare(job), active=beside)
+    running = 0 if job.max_running is None else _running(db, job)
     if not job.intention:
-        return Candidate(job=job, definition=_pinned(db, job), active=beside)
+        pinned = _pinned(db, job)
+        return Candidate(job=job, definition=pinned, active=beside, running=running)
     row = db.execute(_CURRENT, (job.schedule_id,)).fetchone()
     if row is None:
         return Candidate(job=job, definition=None, active=beside)
     text, version, mod = row
     return Candidate(
-        job=job, definition=read_definition(text), version=version, seen=mod, active=beside
+        job=job,
+        definition=read_definition(text),
+        version=version,
+        seen=mod,
+        active=beside,
+        running=running,
     )
 
 
@@ -281,7 +354,7 @@ def _admit(
     if not _as_read(transaction.db, candidate):
         return _claimed_before(transaction.db, at, admission)
     if admission.miss is not None:
-        if delete_intention(transaction, candidate.job):
+        if delete_unbegun(transaction, candidate.job):
             opened = insert_misses(transaction, [admission.miss])
             insert_notices(transaction, admission.notices, opened)
         return None
@@ -291,7 +364,8 @@ def _admit(
         update_job(transaction, admission.job)
         return None
     definition = candidate.definition
-    if definition is None:
+    # Against other nodes: no more attempts of a schedule hold a claim at once than it may have.
+    if definition is None or _room(transaction.db, candidate.job) <= 0:
         return None
     fence = transaction.fence()
     job = update_job(transaction, claimed(candidate, at.node, at.id, fence, now))

@@ -22,7 +22,7 @@ LABELLED = """{} IN (
   json_each(lr.definition, '$.labels') AS label WHERE label.key = ? AND label.value = ?
 )"""
 _PAGE = """
-SELECT s.id, s.paused, s.failures, s.next, r.definition,
+SELECT s.id, s.needs, s.paused, s.failures, s.next, r.definition,
   (SELECT min(run_at) FROM jobs
    WHERE schedule_id = s.id AND phase = 'intended' AND phase <> 'settled'),
   EXISTS (SELECT 1 FROM jobs
@@ -78,7 +78,7 @@ class SqliteListing:
 
 
 def _listed(row: "sqlite3.Row | tuple[Any, ...]") -> Listed:
-    schedule_id, paused, failures, coming, definition, ahead, running, state, finished = row
+    schedule_id, needs, paused, failures, coming, definition, ahead, running, state, finished = row
     made = json.loads(definition)
     next_run_at = coming if ahead is None else min(coming, ahead)
     return Listed(
@@ -87,6 +87,7 @@ def _listed(row: "sqlite3.Row | tuple[Any, ...]") -> Listed:
         tz=made["tz"],
         run=made["run"],
         handler=made["handler"],
+        needs=needs,
         misfire=made["misfire"],
         overlap=made["overlap"],
         labels=made["labels"],

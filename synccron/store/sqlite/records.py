@@ -83,6 +83,17 @@ def update_job(transaction: Transaction, job: Job) -> Job:
     return marked
 
 
+def delete_unbegun(transaction: Transaction, job: Job) -> bool:
+    """Remove a slot's job that never began, if it stands as read."""
+    deleted = transaction.db.execute(
+        "DELETE FROM jobs WHERE id = ? AND mod = ? AND kind = 'slot' AND fence IS NULL"
+        " AND state IN ('scheduled', 'queued')",
+        (job.id, job.mod),
+    )
+    _note(transaction, job)
+    return deleted.rowcount == 1
+
+
 def delete_intention(transaction: Transaction, job: Job) -> bool:
     """Remove an intention, if it is one and stands as read."""
     return (

@@ -62,6 +62,7 @@ SCHEDULE_SELECT = (
 )
 
 RUN_AT, ID = JOB_FIELDS.index("run_at"), JOB_FIELDS.index("id")
+REPLACES = JOB_FIELDS.index("replaces")
 _ATTEMPTS = JOB_FIELDS.index("attempts")
 _FLAGS = ("alone", "replaces")
 _MOD = JOB_FIELDS.index("mod")

@@ -148,17 +148,19 @@ def _write(transaction: Transaction, change: Change, schedule: Schedule) -> None
         db.execute("UPDATE schedules SET cursor_mod = ? WHERE id = ?", (cursor[-1], change.id))
     # Intentions have no revision yet: they follow what the schedule needs now.
     db.execute(
-        "UPDATE jobs SET needs = ?, alone = ?, max_attempts = ?, mod = ?"
+        "UPDATE jobs SET needs = ?, alone = ?, max_running = ?, max_attempts = ?, mod = ?"
         " WHERE schedule_id = ? AND phase = 'intended' AND phase <> 'settled'"
-        " AND (needs, alone, max_attempts) IS NOT (?, ?, ?)",
+        " AND (needs, alone, max_running, max_attempts) IS NOT (?, ?, ?, ?)",
         (
             schedule.definition.needs,
             int(schedule.definition.alone),
+            schedule.definition.max_running,
             schedule.definition.retry.max_attempts,
             transaction.mark(),
             change.id,
             schedule.definition.needs,
             int(schedule.definition.alone),
+            schedule.definition.max_running,
             schedule.definition.retry.max_attempts,
         ),
     )

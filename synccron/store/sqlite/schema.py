@@ -231,8 +231,20 @@ CREATE TABLE chunks (
 ) STRICT;
 """
 
+_TURNS = """
+-- `expires_at`: a queued slot that has not begun after this never does. `max_running`: so many
+-- attempts of its schedule may hold a claim at once.
+ALTER TABLE jobs ADD COLUMN expires_at INTEGER;
+ALTER TABLE jobs ADD COLUMN max_running INTEGER;
+CREATE INDEX job_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL AND state = 'queued';
+-- With all that tells whether a job's schedule has its turn: what waits its turn is not looked up.
+DROP INDEX job_ready;
+CREATE INDEX job_ready ON jobs (needs, ready, run_at, seq, line, phase, replaces)
+  WHERE phase <> 'settled';
+"""
+
 # Entry n makes version n + 1 of version n.
-MIGRATIONS: tuple[str, ...] = (_FIRST, _DECIDED_BY, _OVERLAP, _NOTICES, _CHUNKS)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _DECIDED_BY, _OVERLAP, _NOTICES, _CHUNKS, _TURNS)
 VERSION = len(MIGRATIONS)
 # The version that a program must know at least to work on this layout, so that neighbouring
 # versions share a file: an entry that takes away or changes meaning raises it to its own number.

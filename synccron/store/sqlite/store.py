@@ -5,6 +5,7 @@ the writer, the readers and the sessions, and says which of the three each needs
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar, cast
 
@@ -151,10 +152,13 @@ class SqliteStore:
         until: Instant,
         limit: int,
         mine: Callable[[str, str, Instant], bool] = lambda *_: True,
+        *,
+        each: int | None = None,
+        besides: AbstractSet[str] = frozenset(),
     ) -> Sequence[Candidate]:
         """Read the jobs that may start."""
         with self.readers.view() as db:
-            return jobs.waiting(db, offers, until, limit, mine)
+            return jobs.waiting(db, offers, until, limit, mine, each=each, besides=besides)
 
     def active(self, schedule_id: str) -> Sequence[Job]:
         """Read the jobs of a schedule that run, are queued or wait for a retry."""
