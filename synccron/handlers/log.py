@@ -3,7 +3,8 @@
 `{attempt}.log` has the bytes as they came: the first HEAD of them and, behind these, the last RING,
 where the place after the newest byte is gone round to. `{attempt}.times` has a header, which tells
 where that place is once more has come than both, and pairs of a place and an instant: what stands
-from there on came at that instant or after it. Numbers are 8 bytes, little-endian.
+from there on came at that instant or after it. Numbers are 8 bytes, little-endian. What came at one
+moment needs no second file: when the log was last written tells.
 
 One process writes; others may read meanwhile, also on when it was killed.
 """
@@ -26,6 +27,7 @@ MOST_TIMES = 1 << 16  # when there are more, every second one goes
 _MAGIC = b"sycrlog1"
 _HEADER = struct.Struct("<8sQQ")  # magic; how much has begun to be written, and is written
 _TIME = struct.Struct("<QQ")
+_FRESH = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LogWriter:
@@ -35,7 +37,7 @@ class LogWriter:
         self._path = path
         self._log = self._times = -1
         self._noted = 0  # entries in the file of times
-        self._last: Time = (0, 0)
+        self._last: Time | None = None
 
     def write(self, chunk: bytes, start: int, now: Instant) -> None:
         """Write what came at an instant; `start` is how much came before it."""
@@ -45,6 +47,7 @@ class LogWriter:
         end = start + len(chunk)
         round_ = end > HEAD + RING
         if round_:  # before a byte goes that somebody may be reading
+            self._begin_times()
             os.pwrite(self._times, _HEADER.pack(_MAGIC, end, start), 0)
         view = memoryview(chunk)
         while view:
@@ -65,24 +68,35 @@ class LogWriter:
         # Made with 0700 whatever the umask; a folder that exists is left as it is.
         mask = os.umask(0o077)
         try:
-            path = Path(self._path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._log = os.open(path, flags, 0o600)
-            self._times = os.open(path.with_suffix(".times"), flags, 0o600)
-            os.pwrite(self._times, _HEADER.pack(_MAGIC, 0, 0), 0)
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+            self._log = os.open(self._path, _FRESH, 0o600)
         finally:
             os.umask(mask)
 
-    def _note(self, start: int, now: Instant) -> None:
-        place, before = self._last
-        if self._noted and (now <= before or (start - place < GRAIN and now - before < COARSE)):
+    def _begin_times(self) -> None:
+        if self._times >= 0:
             return
+        self._times = os.open(Path(self._path).with_suffix(".times"), _FRESH, 0o600)
+        os.pwrite(self._times, _HEADER.pack(_MAGIC, 0, 0), 0)
+        if self._last is not None:
+            self._add(self._last)
+
+    def _note(self, start: int, now: Instant) -> None:
+        if self._last is None:
+            self._last = start, now
+            return
+        place, before = self._last
+        if now <= before or (start - place < GRAIN and now - before < COARSE):
+            return
+        self._begin_times()
         if self._noted == MOST_TIMES:
             self._thin()
-        os.pwrite(self._times, _TIME.pack(start, now), _HEADER.size + self._noted * _TIME.size)
+        self._last = start, now
+        self._add(self._last)
+
+    def _add(self, time: Time) -> None:
+        os.pwrite(self._times, _TIME.pack(*time), _HEADER.size + self._noted * _TIME.size)
         self._noted += 1
-        self._last = (start, now)
 
     def _thin(self) -> None:
         whole = os.pread(self._times, self._noted * _TIME.size, _HEADER.size)
@@ -147,7 +161,7 @@ class LogReader:
         try:
             whole = self._path.with_suffix(".times").read_bytes()
         except FileNotFoundError:
-            return []
+            return _written_once(self._path)
         body = whole[_HEADER.size : len(whole) - (len(whole) - _HEADER.size) % _TIME.size]
         found: list[Time] = []
         for place, instant in _TIME.iter_unpack(body):
@@ -187,6 +201,14 @@ def _place(at: int) -> tuple[int, int]:
         return at, HEAD - at
     place = HEAD + (at - HEAD) % RING
     return place, HEAD + RING - place
+
+
+def _written_once(path: Path) -> list[Time]:
+    """Tell when a log came that came at one moment."""
+    try:
+        return [(0, path.stat().st_mtime_ns // 1_000_000)]
+    except FileNotFoundError:
+        return []
 
 
 def _size(path: Path) -> int:

@@ -159,7 +159,8 @@ def test_the_times_are_bounded_and_get_coarser_instead(
 ) -> None:
     monkeypatch.setattr(log, "MOST_TIMES", 64)
     written = Written(path)
-    for n in range(1000):
+    written.add(b"x" * 64, now=0)
+    for n in range(1, 1000):
         written.add(b"x" * 64, now=n)
         assert path.with_suffix(".times").stat().st_size <= 24 + 64 * 16
     times = LogReader(path).times()
@@ -168,13 +169,20 @@ def test_the_times_are_bounded_and_get_coarser_instead(
     assert time_at(times, 999 * 64) is not None
 
 
-def test_a_log_without_times_is_read_as_it_is(path: Path) -> None:
+def test_what_came_at_one_moment_needs_no_second_file(path: Path) -> None:
     written = Written(path)
-    written.add(b"one\n")
-    path.with_suffix(".times").unlink()
+    written.add(b"one\n", b"two\n")
+    os.utime(path, ns=(0, 1_795_000_000_123_000_000))
     reader = LogReader(path)
-    assert list(reader.read()) == [(0, b"one\n")]
-    assert reader.times() == []
+    assert not path.with_suffix(".times").exists()
+    assert b"".join(part for _, part in reader.read()) == b"one\ntwo\n"
+    assert reader.times() == [(0, 1_795_000_000_123)]
+    written.add(b"three\n", now=5000)
+    assert reader.times() == [(0, 1000), (8, 5000)]
+
+
+def test_a_log_that_is_not_there_has_no_times(path: Path) -> None:
+    assert LogReader(path).times() == []
     assert time_at([], 0) is None
 
 
@@ -183,6 +191,7 @@ def test_both_files_are_private_and_no_link_is_followed(path: Path) -> None:
     try:
         written = Written(path)
         written.add(b"x")
+        written.add(b"y", now=5000)
     finally:
         os.umask(before)
     for file in (path, path.with_suffix(".times")):
