@@ -7,6 +7,7 @@ it is dead and has no claims. Until then a node that was stopped may wake and go
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from synccron.clock import Clock
@@ -133,7 +134,13 @@ def resign(transaction: Transaction, term: Term) -> None:
 
 def node_of(record: str, sessions: Sessions, clock: Clock) -> Node:
     """Make a node of its record and its heartbeat."""
-    node = decode(Node, record)
+    node = _recorded(record)
     pulse = sessions.pulse(node.session)
     seen = None if pulse is None else clock.now() - max(0, clock.monotonic() - pulse.beat)
     return replace(node, live=sessions.alive(node.session), last_seen_at=seen)
+
+
+@lru_cache(maxsize=256)
+def _recorded(record: str) -> Node:
+    """Read a record: most loops ask for it each second, and it changes seldom."""
+    return decode(Node, record)
