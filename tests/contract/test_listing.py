@@ -68,6 +68,8 @@ def test_a_listing_is_chosen_and_read_by_the_page(world, monkeypatch):
         assert [one.id for one in whole(listing)] == ["s0", "s1", "s2", "s3", "s4"]
         assert [one.id for one in whole(listing, "s[!0-2]")] == ["s3", "s4"]
         assert [one.id for one in whole(listing, None, {"odd": "1"})] == ["s1", "s3"]
+        assert [one.id for one in whole(listing, "s3")] == ["s3"]
+        assert whole(listing, "s") == []
 
 
 def test_of_a_schedule_with_a_queue_the_last_that_ended_is_shown(world):

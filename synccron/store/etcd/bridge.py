@@ -8,6 +8,7 @@ is there. https://github.com/kragniz/python-etcd3/issues/1721
 
 import ast
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from synccron.errors import StoreError
 
 _PACKAGE = "etcd3.etcdrpc"
 _FILES = ("kv_pb2", "auth_pb2", "rpc_pb2")  # each after those that it imports
+_DESCRIPTION = re.compile(r"serialized_pb=(?:_b\()?(b?(['\"]).*\2)\)?,?$", re.MULTILINE)
 HINT = "pip install 'synccron[etcd]'"
 
 
@@ -77,13 +79,15 @@ def _folder() -> Path:
 
 
 def _described(path: Path) -> bytes:
-    """Read the serialized description out of a generated file: `serialized_pb=_b('...')`."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.keyword) and node.arg == "serialized_pb":
-            text = node.value.args[0] if isinstance(node.value, ast.Call) else node.value
-            value = ast.literal_eval(text)
-            return value.encode("latin-1") if isinstance(value, str) else bytes(value)
-    raise StoreError(f"{path} is not of etcd3 0.12.0", hint=HINT)
+    """Read the serialized description out of a generated file: `serialized_pb=_b('...')`.
+
+    That line alone is parsed: the tree of a whole file would take a node's memory for good.
+    """
+    found = _DESCRIPTION.search(path.read_text(encoding="utf-8"))
+    if found is None:
+        raise StoreError(f"{path} is not of etcd3 0.12.0", hint=HINT)
+    value = ast.literal_eval(found[1])
+    return value.encode("latin-1") if isinstance(value, str) else bytes(value)
 
 
 def _run(path: Path, package: ModuleType) -> ModuleType:

@@ -28,6 +28,7 @@ from synccron.store.etcd.layout import (
 from synccron.store.etcd.nodes import sums_of
 from synccron.store.etcd.view import View
 
+_MAGIC = frozenset("*?[")  # what makes a pattern of a name
 _PIECE = 500  # schedules that are read at once
 _TIES = 1024  # keys that one transaction may have made
 
@@ -400,6 +401,8 @@ def _wanted(where: Where) -> list[str] | None:
     ids = where.ids
     if where.schedule is not None:
         ids = [where.schedule] if ids is None or where.schedule in ids else []
+    if ids is None and where.pattern is not None and not _MAGIC & set(where.pattern):
+        ids = [where.pattern]  # a name: it need not be looked for among all
     return None if ids is None else sorted(set(ids))
 
 
