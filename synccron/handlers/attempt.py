@@ -4,23 +4,24 @@ import os
 import pwd
 import secrets
 import signal
+from collections.abc import Mapping
 
 from synccron.handlers import wire
 from synccron.handlers.child import Login, Refusal
 from synccron.handlers.output import Output
 from synccron.handlers.ward import Ward
 
-_OWN = "SYNCCRON_"  # the variables that each attempt has for itself
+_OWN = ("SYNCCRON_", "TRACEPARENT")  # the variables that each attempt has for itself
 
 
 class Attempt:
     """What the guardian has of an attempt; `ward` is the process that runs it."""
 
-    def __init__(self, job: wire.Message) -> None:
+    def __init__(self, job: wire.Message, passed: Mapping[str, str]) -> None:
         self.job = job
         self.fence: int = job["fence"]
         self.words: list[str] | None = job["words"]
-        self.environment: dict[str, str] = job["environment"]
+        self.environment: dict[str, str] = {**passed, **job["environment"]}
         self.cwd: str | None = job["cwd"]
         self.limits: dict[str, int] = job["limits"]
         self.login: Login | None = None
@@ -46,8 +47,10 @@ class Attempt:
         target = self.job["target"]
         if target is None:
             raise Refusal(f"there is no entry point {self.job['handler']!r} on this node")
-        passed = sorted(each for each in self.environment.items() if not each[0].startswith(_OWN))
-        return f"{target} {passed} {self.limits}"
+        asked = [
+            each for each in sorted(self.job["environment"].items()) if not each[0].startswith(_OWN)
+        ]
+        return f"{target} {asked} {self.limits}"
 
     def log_in(self) -> None:
         """Find its user. Raises Refusal."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PREFIX = "synccron-"
-_CONTROLLERS = ("memory", "pids")
+_CONTROLLERS = {"memory": "memory", "processes": "pids"}  # by the limits that they keep
 _TRIES, _PAUSE = 50, 0.01  # how often, and how far apart in seconds, a folder is asked to go
 
 
@@ -27,10 +27,12 @@ class Cells:
         self._home = os.open(own / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
         self._made = 0
         for folder in (base, self._folder):
-            for controller in _CONTROLLERS:
+            for controller in _CONTROLLERS.values():
                 # Where processes live beside the cells, the kernel offers none: rlimits are left.
                 with suppress(OSError):
                     (folder / "cgroup.subtree_control").write_text(f"+{controller}")
+        offered = (self._folder / "cgroup.subtree_control").read_text().split()
+        self._kept = {name for name, each in _CONTROLLERS.items() if each in offered}
         if not (self._folder / "cgroup.kill").exists():
             self.close()
             raise FileNotFoundError(f"{self._folder}: this kernel cannot end a control group")
@@ -42,8 +44,7 @@ class Cells:
 
     def keep(self, name: str) -> bool:
         """Tell whether cells keep a limit."""
-        controllers = (self._folder / "cgroup.subtree_control").read_text().split()
-        return {"memory": "memory", "processes": "pids"}.get(name) in controllers
+        return name in self._kept
 
     def close(self) -> None:
         """End what is in the cells, and remove them."""

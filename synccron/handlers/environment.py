@@ -24,11 +24,10 @@ def passed(node: Mapping[str, str], pass_env: Sequence[str]) -> dict[str, str]:
     return {"PATH": _PATH, **found}
 
 
-def environment(of_node: Mapping[str, str], invocation: Invocation) -> dict[str, str]:
-    """Give the environment of an attempt, without SYNCCRON_INPUT_FILE, which its file has."""
+def own_environment(invocation: Invocation) -> dict[str, str]:
+    """Give what an attempt has beside that, without SYNCCRON_INPUT_FILE, which its file has."""
     slot = invocation.slot
     return {
-        **of_node,
         **invocation.env,
         "SYNCCRON_JOB_ID": invocation.job_id,
         "SYNCCRON_SCHEDULE_ID": invocation.schedule_id or "",

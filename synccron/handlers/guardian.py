@@ -1,32 +1,26 @@
 """The guardian: a process that starts a node's attempts, watches them, and ends with the node.
 
-Started with a socket to the node as its first argument. It has one thread, no SQLite and no
-network, and may therefore fork. Everything below it is its own to end: it adopts what attempts
-leave behind (subreaper), ends what is left of an attempt when its main process has ended, and ends
-all when the node's end of the socket closes, however the node died. If it is killed itself, its
-heir, the process above it, does that.
+It has one thread, no SQLite and no network, and may therefore fork. Everything below it is its own
+to end: it adopts what attempts leave behind (subreaper), ends what is left of an attempt when its
+main process has ended, and ends all when the node's end of the socket closes, however the node
+died. If it is killed itself, its heir, the process above it, does that.
 """
 
 import heapq
 import os
 import selectors
-import shutil
 import signal
 import socket
-import sys
-import tempfile
 from contextlib import suppress
-from pathlib import Path
-from typing import NoReturn
 
 from synccron.clock import SystemClock
-from synccron.handlers import kernel, limits, orphans, wire
+from synccron.handlers import kernel, orphans, wire
 from synccron.handlers.adopted import Adopted
 from synccron.handlers.attempt import Attempt
-from synccron.handlers.cells import Cell, end_cells, open_cells
 from synccron.handlers.child import Refusal
-from synccron.handlers.pool import Pool, begin_warm
-from synccron.handlers.ward import Ward, fork, has_exited, program, signal_group, spawn
+from synccron.handlers.nursery import Nursery
+from synccron.handlers.pool import Pool
+from synccron.handlers.ward import Ward, has_exited, signal_group
 
 CHUNK = 1 << 16  # bytes read at once: one who floods must not keep the others waiting
 DRAIN = 1000  # ms that output is read for after the end of the main process
@@ -37,7 +31,7 @@ SWEEP = 5000  # ms after which an attempt ends though something of it cannot be 
 class Guardian:
     """The loop, and what is under way. `_timers` are (when, fence, what), in monotonic ms."""
 
-    def __init__(self, node: socket.socket, heir: int, *, cells: bool) -> None:
+    def __init__(self, node: socket.socket, heir: int, mark: str, nursery: Nursery) -> None:
         self._clock = SystemClock()
         self._node = node
         self._heir = heir
@@ -46,18 +40,12 @@ class Guardian:
         self._selector = selectors.DefaultSelector()
         self._attempts: dict[int, Attempt] = {}
         self._wards: dict[int, Ward] = {}
-        self._mark = os.environ[orphans.MARK]
-        self._cells = open_cells(self._mark) if cells else None
+        self._mark, self._nursery = mark, nursery
         self._ending: dict[int, Attempt] = {}
         self._pool = Pool()
         self._adopted = Adopted()
         self._timers: list[tuple[int, int, str]] = []
         self._relied: list[tuple[int, str]] = []  # what happens when claims stand no more
-        self._pid = os.getpid()
-        # Others may pass through it to a file of theirs, whose name they are told.
-        self._folder = tempfile.mkdtemp(prefix="synccron-")
-        Path(self._folder).chmod(0o711)
-        self._nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._alarm, alarm = socket.socketpair()
         for end in (self._alarm, alarm):
             end.setblocking(False)
@@ -76,7 +64,6 @@ class Guardian:
                 pass
         finally:
             self._end_all()
-            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _turn(self) -> bool:
         for key, events in self._selector.select(self._idle()):
@@ -130,6 +117,9 @@ class Guardian:
         if "start" in message:
             self._start(message["start"])
             return
+        if "passed" in message:
+            self._nursery.passed = {**message["passed"], orphans.MARK: self._mark}
+            return
         if "rely" in message:
             self._relied = list(zip(message["rely"], ("term", "kill"), strict=True))
             return
@@ -152,7 +142,7 @@ class Guardian:
     # Wards.
 
     def _start(self, job: wire.Message) -> None:
-        attempt = Attempt(job)
+        attempt = Attempt(job, self._nursery.passed)
         self._attempts[attempt.fence] = attempt
         try:
             self._begin(attempt)
@@ -168,13 +158,13 @@ class Guardian:
 
     def _begin(self, attempt: Attempt) -> None:
         """Give an attempt its process. Raises Refusal, OSError."""
-        attempt.log_in()
-        counted = self._cells is not None and self._cells.keep("processes")
-        limits.check(attempt.limits, attempt.login, counted=counted)
-        attempt.environment[orphans.MARK] = self._mark
+        self._nursery.check(attempt)
         ward = self._waiting(attempt.handler) if attempt.words is None else None
         if ward is None:
-            ward = self._begin_ward(attempt)
+            ward = self._nursery.begin(attempt)
+            self._wards[ward.pid] = ward
+            for what, fd in ward.fds.items():
+                self._selector.register(fd, selectors.EVENT_READ, (ward, what))
         ward.attempt, attempt.ward = attempt, ward
         if attempt.words is None:
             self._send(ward, attempt.job)
@@ -184,37 +174,6 @@ class Guardian:
         while ward is not None and has_exited(ward.pid):  # it was killed, and is not reaped yet
             ward = self._pool.take(handler)
         return ward
-
-    def _begin_ward(self, attempt: Attempt) -> Ward:
-        if attempt.words is not None:
-            attempt.furnish(self._folder)
-        cell = None if self._cells is None else self._cells.make(attempt.limits)
-        try:
-            ward = self._start_inside(cell, attempt)
-        except BaseException:
-            if cell is not None:
-                cell.remove()
-            raise
-        finally:
-            attempt.began()
-        ward.cell = cell
-        self._wards[ward.pid] = ward
-        for what, fd in ward.fds.items():
-            self._selector.register(fd, selectors.EVENT_READ, (ward, what))
-        return ward
-
-    def _start_inside(self, cell: Cell | None, attempt: Attempt) -> Ward:
-        if cell is not None:
-            cell.enter()
-        try:
-            if attempt.words is None:
-                return begin_warm(attempt.handler, attempt.limits, self._nothing, self._pid)
-            if attempt.cwd is None and attempt.login is None and not attempt.limits:
-                return spawn(attempt.words, attempt.environment, attempt.stdin)
-            return fork(program(attempt, self._pid))
-        finally:
-            if cell is not None:
-                cell.leave()
 
     def _send(self, ward: Ward, message: wire.Message) -> None:
         ward.outbox.put(message)
@@ -325,19 +284,17 @@ class Guardian:
     # Stops.
 
     def _stop(self, attempt: Attempt, why: str) -> None:
-        ward = attempt.ward
-        if ward is None or attempt.why is not None or attempt.ended:
+        if attempt.why is not None or attempt.ward is None:
             return
-        if self._has_returned(attempt, ward) or has_exited(ward.pid):
+        self._read(attempt.ward, "control")  # it may have returned by now
+        if self._is_over(attempt):
             return  # what ended by itself keeps its own ending
         attempt.why = why
         self._signal(attempt, signal.SIGTERM)
         self._time(attempt.job["kill_after"], attempt, "kill")
 
-    def _has_returned(self, attempt: Attempt, ward: Ward) -> bool:
-        if attempt.words is None:
-            self._read(ward, "control")
-        return attempt.ended
+    def _is_over(self, attempt: Attempt) -> bool:
+        return attempt.ended or attempt.ward is None or has_exited(attempt.ward.pid)
 
     def _signal(self, attempt: Attempt, number: int) -> None:
         if attempt.ward is not None and not attempt.ended:
@@ -394,6 +351,8 @@ class Guardian:
                 return
             ward = self._wards.pop(found.si_pid, None)
             if ward is not None:
+                while self._read(ward, "control"):
+                    pass  # its last words may be that it is not this attempt's any more
                 signal_group(found.si_pid, signal.SIGKILL)
                 if ward.cell is not None:
                     ward.cell.kill()
@@ -446,61 +405,8 @@ class Guardian:
                 ward.attempt.exited(status)
         for attempt in tuple(self._attempts.values()):
             self._finish(attempt)
-        if self._cells is not None:
-            self._cells.close()
+        self._nursery.close()
         if os.getppid() == self._heir:
             with suppress(OSError):
                 self._node.setblocking(True)
                 self._outbox.flush(self._node)
-
-
-def inherit(guardian: int) -> None:
-    """Wait for the guardian to end, and end what it left: all that was below it is below us now."""
-    os.waitid(os.P_PID, guardian, os.WEXITED | os.WNOWAIT)
-    for _ in kernel.end_children():
-        pass
-
-
-def main() -> None:
-    """Guard for the node at the other end of the socket that the first argument names.
-
-    The second is `cells`, or `plain`: whether control groups are to be used where they can be.
-    The first process is the heir, which only waits; the guardian is its child. Each holds the
-    socket: that it closes tells the node that nothing of its attempts is left.
-    """
-    ignored = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in ignored:
-        signal.signal(number, signal.SIG_IGN)
-    # Blocked too: a fork inherits that until it is set up, so that a TERM that comes before waits.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ignored)
-    node = socket.socket(fileno=int(sys.argv[1]))
-    node.set_inheritable(False)
-    kernel.become_subreaper()
-    heir = os.getpid()
-    guardian = os.fork()  # safe: it has one thread
-    if guardian:
-        inherit(guardian)
-        os._exit(0)
-    _guard(node, heir)
-
-
-def _guard(node: socket.socket, heir: int) -> NoReturn:
-    status = 1
-    try:
-        kernel.become_subreaper()
-        kernel.die_with_parent(signal.SIGUSR1)  # not at once: it has wards to end
-        mark = os.environ[orphans.MARK]
-
-        def is_forsaken(found: str) -> bool:
-            return orphans.is_forsaken(found, mark)
-
-        end_cells(is_forsaken)
-        orphans.end_orphans(is_forsaken)
-        Guardian(node, heir, cells=sys.argv[2] == "cells").run()
-        status = 0
-    finally:
-        os._exit(status)
-
-
-if __name__ == "__main__":
-    main()

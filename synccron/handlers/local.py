@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from synccron.handlers import orphans, wire
 from synccron.handlers.base import Invocation
 from synccron.handlers.cells import end_cells
-from synccron.handlers.environment import environment, passed, plain_environment
+from synccron.handlers.environment import own_environment, passed, plain_environment
 from synccron.handlers.resolve import target
 from synccron.model.job import Ending, Outcome
 from synccron.model.schedule import Limits
@@ -61,7 +61,7 @@ class LocalHandlers:
         self._lock = threading.Lock()
         self._closed = False
         self._relied: wire.Message | None = None
-        self._guard = _Guard(store, cells=cells)
+        self._guard = self._guarded()
 
     def start(self, invocation: Invocation, ended: Ended) -> LocalRun:
         """Start an attempt, don't wait for it; `ended` is called once, from another thread."""
@@ -69,7 +69,7 @@ class LocalHandlers:
         with self._lock:
             if not self._guard.alive and not self._closed:
                 self._guard.close()
-                self._guard = _Guard(self._store, cells=self._cells)
+                self._guard = self._guarded()
                 if self._relied is not None:
                     self._guard.send(self._relied)
             guard = self._guard
@@ -87,6 +87,11 @@ class LocalHandlers:
             self._closed = True
         self._guard.close()
 
+    def _guarded(self) -> "_Guard":
+        guard = _Guard(self._store, cells=self._cells)
+        guard.send({"passed": self._passed})
+        return guard
+
     def _message(self, invocation: Invocation) -> wire.Message:
         run, handler = invocation.run, invocation.handler
         words = ["/bin/sh", "-c", run] if isinstance(run, str) else run
@@ -101,7 +106,7 @@ class LocalHandlers:
                 "words": None if words is None else list(words),
                 "handler": handler,
                 "target": None if handler is None else target(handler),
-                "environment": environment(self._passed, invocation),
+                "environment": own_environment(invocation),
                 "cwd": invocation.cwd,
                 "user": invocation.user,
                 "timeout": invocation.timeout,
@@ -125,7 +130,7 @@ class _Guard:
         ours, theirs = socket.socketpair()
         with theirs:
             # -P: the path is the node's, and nothing but.
-            guardian = ["-P", "-m", "synccron.handlers.guardian", str(theirs.fileno())]
+            guardian = ["-P", "-m", "synccron.handlers.heir", str(theirs.fileno())]
             guardian.append("cells" if cells else "plain")
             self._process = subprocess.Popen(
                 [sys.executable, *guardian],

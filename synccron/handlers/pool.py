@@ -4,16 +4,9 @@ A child serves one handler under one environment, so that nothing that its modul
 imported is another schedule's. It is used again for a number of attempts, and waits for a time.
 """
 
-import os
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from typing import NoReturn
+from collections.abc import Iterator
 
-from synccron.handlers.child import set_up
-from synccron.handlers.limits import impose
-from synccron.handlers.ward import Ward, fork
-from synccron.handlers.warm import serve
+from synccron.handlers.ward import Ward
 
 JOBS = 1000  # attempts of one child: what leaks slowly in a module goes with it
 REST = 75_000  # ms that a child waits for another attempt: jobs of every minute find it
@@ -54,27 +47,3 @@ class Pool:
     def forget(self, ward: Ward) -> None:
         """It waits no more."""
         self._waiting.pop(ward, None)
-
-
-def begin_warm(handler: str, limits: Mapping[str, int], nothing: int, guardian: int) -> Ward:
-    """Start a warm child; one with limits is for one attempt, as they are. Raises OSError."""
-    control, theirs = socket.socketpair()
-
-    def begin(output: int, _told: int) -> NoReturn:
-        set_up(guardian, nothing, output, None, None)
-        # No exec closes the descriptors: what others read or write must not stay open here.
-        for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names are enough
-            if int(name) not in {0, 1, 2, theirs.fileno()}:
-                with suppress(OSError):
-                    os.close(int(name))
-        impose(limits)
-        serve(theirs)
-
-    with theirs:
-        ward = fork(begin)
-    control.setblocking(False)
-    ward.control = control
-    ward.handler = handler
-    ward.spoiled = bool(limits)
-    ward.fds["control"] = os.dup(control.fileno())
-    return ward

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
@@ -69,7 +69,8 @@ class _Node:
 class _Surroundings:
     """What each attempt finds as the first one did."""
 
-    def __init__(self) -> None:
+    def __init__(self, passed: Mapping[str, str]) -> None:
+        self._passed = passed
         self._path = list(sys.path)
         self._folder = Path.cwd()
         self._umask = os.umask(0o022)
@@ -80,7 +81,7 @@ class _Surroundings:
             stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s"
         )
 
-    def restore(self, environment: dict[str, str], given: str) -> None:
+    def restore(self, environment: Mapping[str, str], given: str) -> None:
         """Make them anew for an attempt, with its input."""
         descriptor = os.memfd_create("input")
         os.write(descriptor, given.encode())
@@ -89,7 +90,7 @@ class _Surroundings:
         os.close(descriptor)
         sys.stdin = os.fdopen(0, encoding="utf-8", errors="surrogateescape", closefd=False)
         # A name for the same file, for as long as it is this attempt's.
-        wanted = {**environment, "SYNCCRON_INPUT_FILE": f"/proc/{os.getpid()}/fd/0"}
+        wanted = {**self._passed, **environment, "SYNCCRON_INPUT_FILE": f"/proc/{os.getpid()}/fd/0"}
         for name in set(os.environ) - set(wanted):
             del os.environ[name]
         for name, value in wanted.items():
@@ -100,12 +101,12 @@ class _Surroundings:
         os.umask(self._umask)
 
 
-def serve(control: socket) -> NoReturn:
-    """Run the attempts that come, and exit when no more do."""
+def serve(control: socket, passed: Mapping[str, str]) -> NoReturn:
+    """Run the attempts that come, and exit when no more do; `passed` is what all of them get."""
     node = _Node(control)
     status = 0
     try:
-        surroundings = _Surroundings()
+        surroundings = _Surroundings(passed)
         handler: _Loaded | None = None
         while (job := node.receive()) is not None:
             surroundings.restore(job["environment"], job["input"])

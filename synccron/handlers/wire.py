@@ -7,6 +7,7 @@ from typing import Any
 
 Message = dict[str, Any]
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _LENGTH = struct.Struct("!I")
 _CHUNK = 1 << 16
 LARGEST = 16 << 20  # bytes; more is no message of ours
@@ -14,7 +15,7 @@ LARGEST = 16 << 20  # bytes; more is no message of ours
 
 def pack(message: Message) -> bytes:
     """Write a message."""
-    body = json.dumps(message, separators=(",", ":")).encode()
+    body = _encode(message).encode()
     return _LENGTH.pack(len(body)) + body
 
 
@@ -27,16 +28,17 @@ class Inbox:
     def feed(self, chunk: bytes) -> list[Message]:
         """Take what came; the messages that are complete now. Raises ValueError for nonsense."""
         self._buffer += chunk
-        messages = []
-        while len(self._buffer) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._buffer)
+        messages, at = [], 0
+        while len(self._buffer) >= at + _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, at)
             if length > LARGEST:
                 raise ValueError(f"a message of {length} bytes")
-            end = _LENGTH.size + length
+            start, end = at + _LENGTH.size, at + _LENGTH.size + length
             if len(self._buffer) < end:
                 break
-            messages.append(json.loads(self._buffer[_LENGTH.size : end]))
-            del self._buffer[:end]
+            messages.append(json.loads(self._buffer[start:end].decode()))
+            at = end
+        del self._buffer[:at]
         return messages
 
 

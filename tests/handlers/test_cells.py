@@ -93,7 +93,7 @@ def test_the_cells_of_a_guardian_and_heir_that_were_killed_are_ended(walled, pla
     )
     until(lambda: pids.exists() and pids.read_text() != "")
     heirs = [
-        pid for pid in kernel.children() if b"guardian" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid for pid in kernel.children() if b".heir" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     both = [*heirs, *(int(Path(f"/proc/{p}/task/{p}/children").read_text()) for p in heirs)]
     for number in (signal.SIGSTOP, signal.SIGKILL):

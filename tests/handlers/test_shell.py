@@ -226,7 +226,7 @@ def test_a_closed_stdout_and_a_deleted_folder_are_the_handlers_own(workshop, tmp
 def guardians():
     """The guardians among the children of this process: other tests have children, too."""
     return [
-        pid for pid in kernel.children() if b"guardian" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        pid for pid in kernel.children() if b".heir" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
 
