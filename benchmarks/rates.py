@@ -1,8 +1,6 @@
 """How much a store and a node do in a second, beside what plain code does with the same rows."""
 
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -127,14 +125,6 @@ def plain_commits(folder: Path, count: int = 500) -> float:
     return count / took
 
 
-def plain_spawns(command: list[str], count: int) -> float:
-    """Processes a second, one after another from one thread, with their output read."""
-    start = time.perf_counter()
-    for _ in range(count):
-        subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return count / (time.perf_counter() - start)
-
-
 def burst(folder: Path, handler: str | None, count: int) -> float:
     """Jobs a second from the first start to the last settlement, all due at once."""
     store = folder / f"burst-{time.monotonic_ns()}.db"
@@ -178,19 +168,6 @@ def section(amount: Amount) -> str:
         limit = "the same rows, plain"
         rows.append(Figure(f"slots, written as plans ({count:,})", "/s", writes, limits, limit))
         rows.append(Figure(f"slots, a whole turn ({count:,})", "/s", turns, limits, limit))
-        bare = [sys.executable, "-I", "-S", "-c", "pass"]
-        for what, handler, jobs_of_it, command in (
-            ("shell jobs due at once", None, amount.pick(1000, 300), ["/bin/true"]),
-            ("no-op Python jobs queued at once", "noop:noop", amount.pick(3000, 300), bare),
-        ):
-            ours, spawns, commits = [], [], []
-            for _ in range(amount.rounds):
-                spawns.append(plain_spawns(command, 50))
-                commits.append(plain_commits(folder))
-                ours.append(burst(folder, handler, jobs_of_it))
-            title = f"{what} ({jobs_of_it:,})"
-            rows.append(Figure(title, "/s", ours, spawns, "plain spawns"))
-            rows.append(Figure(title, "/s", ours, commits, "single commits"))
     return figures(rows) + (
         "\n\nSQLite with `synchronous=FULL`, one process. A turn is what the leader does: it reads "
         "what is due, decides each\nslot, and writes the jobs and the cursors. What is plain writes "

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.measure import Amount
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-SECTIONS = ("start", "rates", "starts", "growth", "cluster", "sharding")
+SECTIONS = ("start", "rates", "handlers", "starts", "growth", "cluster", "sharding")
 
 
 def main() -> None:
