@@ -63,7 +63,11 @@ class Pages:
 
     def _answer(self, *, well: bool, troubles: tuple[str, ...]) -> tuple[HTTPStatus, bytes, str]:
         status = HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE
-        return status, "".join(f"{one}\n" for one in troubles or ("ok",)).encode(), _TEXT
+        return (
+            status,
+            "".join(f"{one}\n" for one in (("ok",) if well else troubles)).encode(),
+            _TEXT,
+        )
 
 
 class Server(ThreadingHTTPServer):
@@ -81,7 +85,8 @@ class Server(ThreadingHTTPServer):
         if ":" in host:
             self.address_family = socket.AF_INET6
         self.pages = pages
-        self.names = frozenset({"localhost", host.lower(), *_own_names()})
+        self.names = frozenset({"localhost", host.lower(), socket.gethostname().lower()})
+        self.loopback = host in (LOOPBACK, "::1", "localhost")
         self._clock = clock
         self._lock = threading.Lock()
         self._open: dict[socket.socket, int] = {}
@@ -192,8 +197,13 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             ipaddress.ip_address(name)
         except ValueError:
-            return name.lower() in self.server.names
+            return name.lower() in self.server.names or self._known_beyond(name.lower())
         return True
+
+    def _known_beyond(self, name: str) -> bool:
+        """Tell whether it is this host's name with its domain, where others may ask at all."""
+        own = socket.gethostname().lower().partition(".")[0]
+        return not self.server.loopback and name.startswith(f"{own}.")
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answer with an error, in a line of plain text."""
@@ -217,8 +227,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         """Say nothing: who asks how it is does so all the time."""
-
-
-def _own_names() -> set[str]:
-    own = socket.gethostname().lower()
-    return {own, own.partition(".")[0]}

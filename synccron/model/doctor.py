@@ -191,7 +191,7 @@ class Rounds:
             made.problem(
                 "handlers",
                 f"no live node offers what these need: {self._ids('handlers')}",
-                "install the handler on a node, or correct the schedule",
+                "give a node the handler (and labels), or correct the schedule",
             )
         if "silent" in self._number:
             made.warning(

@@ -64,7 +64,7 @@ def test_healthz_says_that_loops_turn_and_readyz_that_the_node_is_of_use(site):
     assert site.ask("/healthz") == (200, "ok\n")
     assert site.ask("/readyz") == (200, "ok\n")
     site.health = AWAY
-    assert site.ask("/healthz")[0] == 200
+    assert site.ask("/healthz") == (200, "ok\n")
     assert site.ask("/readyz") == (
         503,
         "the store does not answer\nits registration does not stand\n",
@@ -98,6 +98,14 @@ def test_paths_are_few_and_only_read(site):
 )
 def test_who_asks_by_the_name_of_another_site_is_refused(site, host, status):
     assert site.ask("/metrics", Host=host)[0] == status
+
+
+def test_others_may_ask_by_the_name_of_the_host_in_its_domain(site):
+    name = f"{socket.gethostname().partition('.')[0]}.example.net:9180"
+    assert site.ask("/healthz", Host=name)[0] == 421
+    site.server.loopback = False
+    assert site.ask("/healthz", Host=name)[0] == 200
+    assert site.ask("/healthz", Host="rebound.example.net")[0] == 421
 
 
 def test_slow_clients_hold_nothing_up(site):

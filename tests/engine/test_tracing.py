@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-NODE = """
+NODE = r"""
 import json, sys, threading
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -27,13 +27,19 @@ def hear(event):
         dispatched.set()
 
 path = sys.argv[1]
+folder = path.rpartition("/")[0]
+sys.path.insert(0, folder)
+with open(folder + "/traced_handler.py", "w") as module:
+    module.write("import os\ndef tell(ctx): return os.environ['TRACEPARENT']\n")
 node = Node(path, id="n1", on_event=hear)
 with Client(path, create=True) as client:
     node.start()
     client.register(Schedule(id="slots", cron="* * * * * *", run="echo $TRACEPARENT"))
     client.register(Schedule(id="bad", cron="@yearly", run="exit 7"))
     assert dispatched.wait(30)
+    client.register(Schedule(id="python", cron="@yearly", handler="traced_handler:tell"))
     client.wait(client.trigger("bad", key="k").id, timeout=30)
+    results = [client.wait(client.trigger("python").id, timeout=30) for _ in range(2)]
     done = [each for each in client.jobs(schedule="slots") if each.state == "completed"][-1]
     output = client.output(done.id)[0].decode().strip()
     node.stop(0)
@@ -48,7 +54,8 @@ spans = [
     }
     for each in kept.get_finished_spans()
 ]
-print(json.dumps({"job": done.id, "output": output, "spans": spans}))
+told = {each.id: each.result for each in results}
+print(json.dumps({"job": done.id, "output": output, "results": told, "spans": spans}))
 """
 
 
@@ -85,6 +92,13 @@ def test_other_jobs_are_other_traces(told):
 def test_the_handler_gets_the_context_of_its_attempt(told):
     span = spans_of(told, told["job"])["attempt"]
     assert told["output"] == f"00-{span['trace']}-{span['span']}-01"
+
+
+def test_each_run_of_a_python_handler_gets_its_own_though_its_process_stays(told):
+    assert len(told["results"]) == 2
+    for job, result in told["results"].items():
+        span = spans_of(told, job)["attempt"]
+        assert result == f"00-{span['trace']}-{span['span']}-01"
 
 
 def test_an_attempt_that_failed_is_an_error(told):
