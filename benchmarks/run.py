@@ -17,7 +17,17 @@ from pathlib import Path
 from benchmarks.measure import Amount
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
-SECTIONS = ("start", "rates", "handlers", "starts", "growth", "cluster", "sharding")
+SECTIONS = (
+    "start",
+    "rates",
+    "handlers",
+    "starts",
+    "lateness",
+    "failover",
+    "growth",
+    "cluster",
+    "sharding",
+)
 
 
 def main() -> None:

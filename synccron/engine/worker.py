@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from synccron.clock import Bell, Clock
+from synccron.engine.share import Punctuality, Share
 from synccron.engine.tally import Tally
 from synccron.errors import StoreError
 from synccron.events import Events
 from synccron.handlers.base import Handlers, Invocation, Run
-from synccron.model.admit import Place, admit, comes_to, foremost
+from synccron.model.admit import Place, admit
 from synccron.model.job import Admission, Candidate, Claim, Ending, Job, Outcome, Settlement, Step
 from synccron.model.lease import Node, Session
 from synccron.model.schedule import JsonText
@@ -32,7 +33,6 @@ AT_ONCE = 4  # jobs of other nodes that it takes over at once
 PACE: Duration = 50  # and how often it does, in ms
 SPARE = 32  # candidates looked at beyond the free places: some wait for others
 LOOK: Duration = 100  # how often it looks who else is there, in ms
-SILENT: Duration = 15 * SECOND  # for how long a node that left a job is nobody's first
 CLAIMED_FIRST = 16  # jobs of the first claim of a turn; each further one takes twice as many
 FULL_PAUSE: Duration = 100  # how often a full node looks for what it has to queue, in ms
 SETTLED_AT_ONCE = 500
@@ -46,58 +46,13 @@ class _Attempt:
     traced: "Attempted | None" = None
 
 
-class Share:
-    """Which jobs are this node's to take first, and which of the others' it may take by now.
-
-    `late`: there are such; `next` is when its turn comes for one that it leaves to others now.
-    """
-
-    def __init__(self, node: str, others: Sequence[Node], now: Instant) -> None:
-        self._node = node
-        self._nodes = {each.id: each.offers for each in others if each.live}
-        self._offering: dict[str, list[str]] = {}
-        self._now = now
-        self.late = False
-        self.next: Instant | None = None
-
-    def first(self, job_id: str, needs: str, run_at: Instant) -> bool:
-        """Tell whether a job is this node's before any other's."""
-        at = self._at(job_id, needs, run_at)
-        if at == run_at:
-            return True
-        if at <= self._now:
-            self.late = True
-        else:
-            self.next = at if self.next is None else min(at, self.next)
-        return False
-
-    def foremost(self, job_id: str, needs: str) -> str | None:
-        """Tell whose a job is before any other's."""
-        return foremost(job_id, self._offerers(needs))
-
-    def left(self, job_id: str, needs: str, run_at: Instant) -> bool:
-        """Tell whether this node may take a job that those before it have left."""
-        return run_at < self._at(job_id, needs, run_at) <= self._now
-
-    def _at(self, job_id: str, needs: str, run_at: Instant) -> Instant:
-        return comes_to(job_id, run_at, self._offerers(needs), self._node, self._now)
-
-    def _offerers(self, needs: str) -> list[str]:
-        nodes = self._offering.get(needs)
-        if nodes is None:
-            nodes = [name for name, offers in self._nodes.items() if needs in offers]
-            self._offering[needs] = nodes
-        return nodes
-
-
 class Worker:
     """Runs jobs on this node, at most `concurrency` at once.
 
     `_attempts` are those under way by job id and `_ended` those to be settled; the lock guards both
     against the threads of handlers that end. `_unsure` are claims whose answer was lost: they are
     asked for again before anything else, as nobody else knows of them. `_others` are the nodes as
-    they were at `_looked_at` (monotonic ms). `_held` are candidates whose instant is to come; a
-    node in `_silent` has left a job to others, and is not waited for until then (monotonic ms).
+    they were at `_looked_at` (monotonic ms). `_held` are candidates whose instant is to come.
     `ending` is told of the attempts (ids of jobs, and numbers) that are about to be settled.
     `_round` is who had his turn.
     """
@@ -142,7 +97,7 @@ class Worker:
         self._looked_at: int | None = None
         self._helped_at = 0
         self._held: tuple[Candidate, ...] = ()
-        self._silent: dict[str, int] = {}
+        self._punctuality = Punctuality(clock)
         self._round = Round()
         self._claiming = True
         self._giving_back = False
@@ -172,7 +127,8 @@ class Worker:
             return SECOND
         self._begin_held()
         now = self._clock.now()
-        share = Share(self._session().node, self._look(), now)
+        self._look()
+        share = Share(self._session().node, self._punctuality.among(self._others), now)
         free = self._concurrency - len(self._attempts)
         candidates = self._store.waiting(
             self._offers(),
@@ -185,6 +141,8 @@ class Worker:
         admissions = self._take(candidates, now, free)
         self._held = tuple(each for each in candidates if each.job.run_at > now)
         again = self._next_round(candidates, now)
+        if self._punctuality.judge(share, now):
+            return 0
         free = self._concurrency - len(self._attempts)
         if share.late and free > 0:
             share.next = self._help(share, now, free)
@@ -194,7 +152,7 @@ class Worker:
             return 0
         later = [each.job.run_at for each in candidates if each.job.run_at > now]
         waiting = len(candidates) - len(admissions) - len(later)
-        later += [] if share.next is None else [share.next]
+        later += [at for at in (share.next, self._punctuality.judges_at) if at is not None]
         return max(0, min([*later, now + (FULL_PAUSE if waiting else SECOND)]) - self._clock.now())
 
     def _begin_held(self) -> None:
@@ -222,9 +180,7 @@ class Worker:
             still = [each for each in left if mods.get(each.job.id) == each.job.mod]
             self._take(still, now, free)
             for each in still:
-                silent = share.foremost(each.job.id, each.job.needs)
-                if silent is not None and silent != self._session().node:
-                    self._silent[silent] = moment + SILENT
+                self._punctuality.left(share.foremost(each.job.id, each.job.needs))
         return now + PACE
 
     def watch_cancels(self) -> Duration:
@@ -281,13 +237,11 @@ class Worker:
         for job_id in under_way:
             self._stop(job_id, "given_back")
 
-    def _look(self) -> Sequence[Node]:
-        """Look who is there, now and then: all but the nodes that have left jobs to others."""
+    def _look(self) -> None:
+        """Look who is there, now and then."""
         now = self._clock.monotonic()
         if self._looked_at is None or now - self._looked_at >= LOOK:
             self._others, self._looked_at = self._store.read(Node, limit=1000).items, now
-        self._silent = {name: until for name, until in self._silent.items() if until > now}
-        return [each for each in self._others if each.id not in self._silent]
 
     def _take(
         self, candidates: Sequence[Candidate], now: Instant, free: int
@@ -297,6 +251,8 @@ class Worker:
         begin, size = 0, CLAIMED_FIRST
         while begin < len(admissions):
             self._claim(admissions[begin : begin + size], now)
+            if not begin:
+                self._punctuality.began(admissions[0].candidate.job.run_at, self._clock.now())
             begin, size = begin + size, 2 * size
         return admissions
 
@@ -396,7 +352,6 @@ class Worker:
             user=definition.user,
             timeout=definition.timeout,
             kill_after=definition.kill_after,
-            limits=definition.limits,
             stops=definition.stops,
             log=self._log(job.id, number),
             steps=steps,

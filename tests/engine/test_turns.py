@@ -7,6 +7,7 @@ import pytest
 
 from synccron.clock import ManualClock
 from synccron.engine.dispatcher import QUIET_FROM, ROWS
+from synccron.engine.share import SOON
 from synccron.errors import StaleTerm
 from synccron.model.admit import ELSEWHERE
 from synccron.model.change import pause, register
@@ -209,6 +210,31 @@ def test_what_is_held_and_was_taken_back_does_not_start(node: "Node") -> None:
     node.advance_to(slot)
     node.worker.turn()
     assert node.handlers.runs == []
+
+
+def test_a_node_that_begins_nothing_at_an_instant_is_not_waited_for(
+    node: "Node", make_node: "Callable[[str], Node]"
+) -> None:
+    dead = make_node("n2")
+    for number in range(4):
+        node.register(id=f"job-{number}", cron="* * * * * *")
+    slot = node.schedule("job-0").cursor.next
+    node.dispatcher.turn()
+    node.advance_to(slot - 100)
+    node.worker.turn()
+    lateness = []
+    for second in range(3):
+        for late in (0, SOON, SOON + 1):
+            node.advance_to(slot + second * SECOND + late)
+            dead.store.renew(dead.session)
+            node.worker.turn()
+            for run in node.handlers.runs:
+                run.end()
+            node.handlers.runs.clear()
+            node.worker.settle_ended()
+        began = [job.lateness for job in node.jobs_of(slot + second * SECOND)]
+        lateness.append(sorted(each for each in began if each is not None))
+    assert lateness == [[0, 0, SOON + 1, SOON + 1], [0] * 4, [0] * 4]
 
 
 def test_a_node_that_leaves_its_jobs_loses_its_turn_within_a_fifth_of_a_second_and_then_at_once(
