@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from synccron.model.definition import Problem, define
+from synccron.model.definition import define
+from synccron.model.reading import Problem
 
 Home = Callable[[str | None], str | None]
 

@@ -25,8 +25,9 @@ from synccron.cli.spool import Spool
 from synccron.cli.stream import LARGEST, Broken, Stream, broken_at
 from synccron.errors import InvalidInput
 from synccron.model.cron import timetable
-from synccron.model.definition import FIELDS, Problem, define, unknown
-from synccron.model.definition import Path as Place
+from synccron.model.definition import FIELDS, define
+from synccron.model.reading import Path as Place
+from synccron.model.reading import Problem, unknown
 from synccron.model.schedule import Definition, JsonText
 from synccron.model.time import format_duration
 

@@ -164,7 +164,8 @@ def _definitions(
 
 
 def _ad_hoc(schedule_id: str, given: dict[str, Any]) -> "Definition":
-    from synccron.model.definition import Problem, define
+    from synccron.model.definition import define
+    from synccron.model.reading import Problem
 
     if "cron" not in given:
         raise InvalidInput(f"'{schedule_id}' needs --cron", hint='for example --cron "0 * * * *"')

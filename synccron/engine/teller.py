@@ -14,11 +14,11 @@ from typing import Any
 from synccron.clock import Bell, Clock
 from synccron.events import Events
 from synccron.handlers.base import Handlers, Invocation, Run
-from synccron.model.definition import fill
 from synccron.model.job import Notice, Outcome
 from synccron.model.lease import Node, Session
 from synccron.model.notify import Round, again_after, next_round
 from synccron.model.time import SECOND, Duration
+from synccron.model.told import fill
 from synccron.store.base import Store
 
 AT_ONCE = 16  # notices that a node sends at once

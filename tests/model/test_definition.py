@@ -14,11 +14,10 @@ from synccron.model.definition import (
     check_id,
     check_key,
     define,
-    fill,
     json_text,
-    places,
 )
 from synccron.model.schedule import Limits, Notify, Retry
+from synccron.model.told import fill, places
 
 VALID: dict[str, Any] = {"cron": "30 2 * * *", "run": "true"}
 
@@ -77,7 +76,7 @@ def test_all_problems_come_at_once() -> None:
         ({"input": "\ud800"}, "surrogate"),
         ({"retry": 3}, "expected a mapping"),
         ({"notify": {"command": "x"}}, "expected a list"),
-        ({"notify": [3]}, "notify.0: expected a mapping with command or webhook"),
+        ({"notify": [3]}, "notify.0: expected a mapping, as in {on: failure"),
         ({"notify": [{"command": "x"}] * 17}, "at most 16"),
         ({"notify": [{"command": "x", "on": []}]}, "at least one of failure, recovery"),
         ({"notify": [{"command": "x", "webhook": "http://a/"}]}, "both command and webhook"),
