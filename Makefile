@@ -60,6 +60,10 @@ man: $(STAMP)  ## write man/synccron.1 anew
 deploy: $(STAMP)  ## write the units in deploy/ anew
 	$(BIN)/python -m synccron.cli.unit deploy
 
+.PHONY: screenshots
+screenshots: $(STAMP)  ## take the screenshots of the docs anew
+	$(BIN)/python examples/screenshots.py
+
 bench: $(STAMP) $(ETCD)  ## measure, and write docs/performance.md (BENCH=short: a little of each)
 	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" BENCH=$(BENCH) $(BIN)/python -m benchmarks.run $(SECTIONS)
 

@@ -18,7 +18,7 @@ _synccron() {
     case "$command" in
         "")
             options="--version --help"
-            others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate diff export import-crontab backup restore example schema nodes status doctor install-service completion"
+            others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate diff export import-crontab backup restore example schema nodes status doctor install-service why audit completion"
             ;;
         "run")
             options="--id --concurrency --lease --ahead --node-lease --drain --max-skew --no-lead --no-work --label --pass-env --apply --http --log --retention --retention-jobs --history-bytes --log-bytes --store --store-timeout --no-color --debug --help"
@@ -39,7 +39,7 @@ _synccron() {
             others="$(synccron ls "${store[@]}" 2>/dev/null | awk 'NR > 1 { print $1 }')"
             ;;
         "next")
-            options="-n --tz --after --id --store --store-timeout --json --no-color --debug --help"
+            options="--all -n --tz --after --id --store --store-timeout --json --no-color --debug --help"
             others="$(synccron ls "${store[@]}" 2>/dev/null | awk 'NR > 1 { print $1 }')"
             ;;
         "pause")
@@ -128,6 +128,12 @@ _synccron() {
             ;;
         "install-service")
             options="--store --instance --user --etcd-user --etcd-password-file --dry-run --root --json --no-color --debug --help"
+            ;;
+        "why")
+            options="--slot --store --store-timeout --json --no-color --debug --help"
+            ;;
+        "audit")
+            options="--since --store --store-timeout --json --no-color --debug --help"
             ;;
         "completion")
             options="--no-color --debug --help"

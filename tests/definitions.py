@@ -84,6 +84,6 @@ def definitions(draw: st.DrawFn) -> Definition:
     )
     made, problems = define(draw(NAMES), given)
     assert made is not None or problems
-    assume(made is not None)
+    assume(made is not None and not problems)
     assert made is not None
     return made

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,8 +24,11 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 def coming(
     call: Call,
     what: Annotated[
-        str, typer.Argument(metavar="ID|EXPR", help="A schedule's id, or an expression.")
-    ],
+        str | None, typer.Argument(metavar="ID|EXPR", help="A schedule's id, or an expression.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Of all schedules, on one line of time.")
+    ] = False,
     count: Annotated[int, typer.Option("-n", min=1, max=10_000, help="How many.")] = 10,
     tz: Annotated[
         str | None, typer.Option(metavar="ZONE", help="The expression's time zone (UTC).")
@@ -39,6 +42,13 @@ def coming(
 ) -> None:
     """Tell the coming slots. And in words what the expression means, and where clocks change."""
     start = call.now() if after is None else instant(after, "--after")
+    if everything:
+        if what is not None or tz is not None or seed is not None:
+            raise InvalidInput("--all is of all schedules: it takes only -n and --after")
+        _agenda(call, None if after is None else to_datetime(start), count)
+        return
+    if what is None:
+        raise InvalidInput("next of what?", hint="give an id or an expression, or --all")
     if _ID.fullmatch(what):
         if tz is not None or seed is not None:
             raise InvalidInput(
@@ -60,6 +70,22 @@ def coming(
         [format_instant(slot) for slot in slots],
         lambda: _lines(call.paper(), table, title, zone, slots),
     )
+
+
+def _agenda(call: Call, after: datetime | None, count: int) -> None:
+    with call.client() as client:
+        found = client.agenda(after, count)
+    document = {
+        "slots": [
+            {"slot": format_instant(each.slot), "count": each.count, "schedules": each.ids}
+            for each in found.entries()
+        ],
+        "often": [{"id": name, "slots_an_hour": number} for name, number in found.often.items()],
+        "often_count": found.often_count,
+    }
+    from synccron.cli.table import agenda
+
+    call.answer(document, lambda: agenda(call.paper(), found))
 
 
 def _slots(

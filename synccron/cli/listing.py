@@ -18,16 +18,18 @@ def listing(call: Call, pattern: str | None, label: Sequence[str] | None, *, wid
             call.answer([one.to_json() for one in client.list(pattern, labels)], list)
         return
     store = open_listing(call.reach(), clock=SystemClock(), timeout=call.store_timeout)
+    from synccron.cli.table import PAST, schedules, shows_past
+
     try:
-        rows = _rows(store, call, pattern, labels)
+        paper = call.paper()
+        past = PAST if wide or shows_past(paper) else 0
+        rows = _rows(store, call, pattern, labels, past)
         first = next(rows, None)
         if first is None:
             chosen = pattern is not None or bool(labels)
             say(f"no schedules {'match ' if chosen else ''}in {call.place}")
             return
-        from synccron.cli.table import schedules
-
-        for line in schedules(call.paper(), _after(first, rows), wide=wide):
+        for line in schedules(paper, _after(first, rows), wide=wide):
             print(line)
     finally:
         store.close()
@@ -43,12 +45,16 @@ def state_of(call: Call, schedule_id: str) -> str:
 
 
 def _rows(
-    store: Listing, call: Call, pattern: str | None, labels: Mapping[str, str]
+    store: Listing,
+    call: Call,
+    pattern: str | None,
+    labels: Mapping[str, str],
+    past: int = 0,
 ) -> Iterator[tuple[Listed, str]]:
     offers = store.offers()
     after: str | None = None
     while True:
-        page, after = store.page(pattern, labels, after)
+        page, after = store.page(pattern, labels, after, past)
         now = call.now()
         yield from ((one, standing(one, offers, now)) for one in page)
         if after is None:

@@ -1,16 +1,23 @@
 """Commands on the whole: nodes (who is alive and leads) and status (all at a glance)."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from synccron.cli.call import Call, command, json_line
 from synccron.cli.follow import LOOK
+from synccron.cli.paper import Paper
+from synccron.cli.render import job_table, node_table, status_lines
 from synccron.clock import Bell, SystemClock
+from synccron.model.job import SETTLED
+
+if TYPE_CHECKING:
+    from synccron.client import Client
 
 app = typer.Typer()
 
-_TOP = "\x1b[H\x1b[J"  # to the upper left, and clear
+WATCHED = 10  # jobs that run, and that ended last, beside the status
 
 
 @command(app, "nodes")
@@ -18,8 +25,6 @@ def nodes(call: Call) -> None:
     """List the nodes that are alive, and who leads."""
     with call.client() as client:
         found = client.nodes()
-    from synccron.cli.render import node_table
-
     call.answer([one.to_json() for one in found], lambda: node_table(call.paper(), found))
 
 
@@ -28,21 +33,37 @@ def status(
     call: Call, watch: Annotated[bool, typer.Option("--watch", help="Go on with changes.")] = False
 ) -> None:
     """Show the whole at a glance. Leader, what is due and runs, failures, lag."""
-    from synccron.cli.render import status_lines
-
     with call.client() as client:
-        shown = client.status()
         if not watch:
-            call.answer(shown.to_json(), lambda: status_lines(call.paper(), shown))
-            return
-        bell = Bell(SystemClock())
-        last: list[str] = []
-        while True:
-            paper = call.paper()
-            lines = [json_line(shown.to_json())] if call.json else [*status_lines(paper, shown)]
-            if lines != last:
-                top = "" if call.json or paper.width is None else _TOP
-                print(top + "\n".join(lines), flush=True)
-            last = lines
-            bell.wait(bell.rings, LOOK)
             shown = client.status()
+            call.answer(shown.to_json(), lambda: status_lines(call.paper(), shown))
+        elif call.json or call.paper().width is None:
+            _tell_changes(call, client)
+        else:
+            from synccron.cli.live import show
+
+            show(lambda: _page(call.paper(), client), colour=call.colour)
+
+
+def _tell_changes(call: Call, client: "Client") -> None:
+    bell = Bell(SystemClock())
+    last = ""
+    while True:
+        shown = client.status()
+        lines = [json_line(shown.to_json())] if call.json else status_lines(call.paper(), shown)
+        text = "\n".join(lines)
+        if text != last:
+            print(text, flush=True)
+        last = text
+        bell.wait(bell.rings, LOOK)
+
+
+def _page(paper: Paper, client: "Client") -> Iterator[str]:
+    """Lay out what people watch: the whole at a glance, what runs now, and what ended last."""
+    yield from status_lines(paper, client.status())
+    running = client.jobs(states=["running"], limit=WATCHED)
+    if running:
+        yield from ("", paper.tint("running", "bold"), *job_table(paper, running))
+    ended = client.jobs(states=sorted(SETTLED), limit=WATCHED)
+    if ended:
+        yield from ("", paper.tint("ended last", "bold"), *job_table(paper, ended))

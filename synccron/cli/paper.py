@@ -16,6 +16,7 @@ from synccron.model.time import DAY, HOUR, MINUTE, SECOND, Instant, format_insta
 _GAP = "  "
 _BLOCK = 1000  # rows that are laid out at once
 _LEAST = 8  # characters of a last column that has to yield
+_LETTERS = {".": "green", "F": "red", "T": "red", "C": "yellow"}  # of jobs that ended
 _STATES = ("STATE", "LAST", "OUTCOME")  # columns that begin with a state's word
 _HARMFUL = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, bidi and the invisible, surrogates, breaks
 
@@ -80,6 +81,10 @@ class Paper(NamedTuple):
             return text
         return f"\x1b[{_CODES[tone]}m{text}\x1b[0m"
 
+    def cut(self, text: str) -> str:
+        """Cut a line at the width of a terminal; a pipe gets it whole."""
+        return _cut(text, self.width)
+
     def word(self, state: str) -> str:
         """Colour a state's own word."""
         return self.tint(state, TONES.get(state))
@@ -124,6 +129,8 @@ class Paper(NamedTuple):
         return _GAP.join(map(str.__add__, toned, [*spaces, ""])).rstrip()
 
     def _toned(self, column: str, cell: str) -> str:
+        if column == "PAST":
+            return "".join(self.tint(letter, _LETTERS.get(letter)) for letter in cell)
         if column not in _STATES:
             return cell
         word, space, rest = cell.partition(" ")

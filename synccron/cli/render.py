@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Lines = Iterable[str]
 
+_MISS_HEADER = ("FIRST", "TO", "COUNT", "REASON", "DECIDED BY")
+_MISSES = 15  # entries of misses that a terminal shows of a schedule
 _NAMED = 100  # schedules that a registration names one by one; of more it tells the number
 
 
@@ -67,12 +69,30 @@ def schedule_whole(
         yield from job_table(paper, jobs)
     if misses:
         yield from ("", paper.tint("misses", "bold"))
-        rows = ((paper.when(m.first), paper.when(m.last), str(m.count), m.reason) for m in misses)
-        yield from paper.columns(("FIRST", "TO", "COUNT", "REASON"), rows)
+        shown = misses if paper.width is None else misses[:_MISSES]
+        yield from paper.columns(_MISS_HEADER, (_miss_row(paper, miss) for miss in shown))
+        if len(shown) < len(misses):
+            yield paper.tint(f"and {len(misses) - len(shown)} before them", "dim")
     if revisions:
         yield from ("", paper.tint("revisions", "bold"))
-        by = ((str(r.version), paper.when(r.at), visible(r.by)) for r in revisions)
-        yield from paper.columns(("VERSION", "AT", "BY"), by)
+        header = ("VERSION", "AT", "BY", "CHANGED")
+        changes = (
+            (str(each.version), paper.when(each.at), visible(each.by), _changed(each))
+            for each in revisions
+        )
+        yield from paper.columns(header, changes)
+
+
+def _miss_row(paper: Paper, miss: "Miss") -> tuple[str, ...]:
+    epoch = "" if miss.epoch is None else f", epoch {miss.epoch}"
+    by = "-" if miss.by is None else f"{visible(miss.by)}{epoch}"
+    return paper.when(miss.first), paper.when(miss.last), str(miss.count), miss.reason, by
+
+
+def _changed(revision: "Revision") -> str:
+    if revision.changed is None:
+        return "registered" if revision.version == 1 else "-"
+    return ", ".join(revision.changed) or "its cursor, reset"
 
 
 def _definition(one: "Schedule") -> dict[str, object]:
@@ -108,9 +128,11 @@ def _amount(name: str, one: "Schedule") -> str:
 
 
 def _paused(paper: Paper, one: "Schedule") -> str:
+    by = f" by {visible(one.paused_by)}" if one.paused_by else ""
+    since = f" since {paper.both(one.paused_at)}" if one.paused_at else ""
     until = f" until {paper.both(one.paused_until)}" if one.paused_until else ""
     reason = f": {visible(one.pause_reason)}" if one.pause_reason else ""
-    return f"paused{until}{reason}"
+    return f"paused{by}{since}{until}{reason}"
 
 
 def _told(given: "Notify | Mapping[str, Any]") -> str:
@@ -210,7 +232,7 @@ def job_whole(paper: Paper, job: "Job", *, truncated: bool, has_output: bool) ->
             "slot": job.slot and paper.both(job.slot),
             "key": job.key and visible(job.key),
             "retry of": job.retry_of and visible(job.retry_of),
-            "created": paper.both(job.created_at),
+            "created": f"{paper.both(job.created_at)}{_by(job)}",
             "to run": paper.both(job.run_at),
             "started": job.started_at
             and f"{paper.both(job.started_at)}, {span(job.lateness)} late",
@@ -241,6 +263,10 @@ def job_whole(paper: Paper, job: "Job", *, truncated: bool, has_output: bool) ->
         )
     if has_output:
         yield from ("", paper.tint("output" + (", its end" if truncated else ""), "bold"))
+
+
+def _by(job: "Job") -> str:
+    return "" if job.by is None else f", by leader {visible(job.by)}, epoch {job.epoch}"
 
 
 def dead_table(paper: Paper, found: Sequence["DeadLetter"]) -> Lines:
@@ -319,7 +345,10 @@ def status_lines(paper: Paper, status: "Status") -> Lines:
     yield f"schedules    {status.schedules}, {status.paused} paused"
     jobs = f"{status.running} running, {status.queued} queued, {status.scheduled} waiting"
     yield f"jobs         {jobs}"
+    names = ", ".join(map(visible, status.overdue_ids))
+    more = ", …" * (status.overdue > len(status.overdue_ids) > 0)
     overdue = f"{status.overdue}, the longest since {paper.when(status.oldest_due_at)}"
+    overdue += f": {names}{more}" if names else ""
     yield f"overdue      {paper.tint(overdue, 'magenta') if status.overdue else 'none'}"
     dead = f"{status.dead_letters}, see 'synccron dlq ls'"
     gone = f" ({status.dead_letters_trimmed} had to make room)" * bool(status.dead_letters_trimmed)

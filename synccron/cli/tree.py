@@ -50,6 +50,8 @@ COMMANDS = {
     "status": "nodes",
     "doctor": "doctor",
     "install-service": "install",
+    "why": "why",
+    "audit": "audit",
     "completion": "checks",
 }
 

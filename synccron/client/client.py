@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Self, TypeAlias
 import tzdata
 
 from synccron.client import copies, reset, values
+from synccron.client.audit import Audited, audit
 from synccron.client.author import author
 from synccron.client.reads import (
     job_of_letter,
@@ -34,6 +35,7 @@ from synccron.client.registration import (
     distinct,
     too_much,
 )
+from synccron.client.why import Why, why
 from synccron.clock import Bell, Clock, SystemClock
 from synccron.errors import (
     InvalidInput,
@@ -44,6 +46,7 @@ from synccron.errors import (
 )
 from synccron.events import Event, Events
 from synccron.model import change, order
+from synccron.model.agenda import Agenda
 from synccron.model.change import Change
 from synccron.model.chunk import Chunk
 from synccron.model.definition import check_handler, check_key, define, json_text
@@ -65,11 +68,14 @@ from synccron.model.time import (
     to_instant,
 )
 from synccron.store import open_store
-from synccron.store.base import Store, Where
+from synccron.store.base import Look, Store, Where
 from synccron.store.history import read_all
+from synccron.store.overdue import OVERDUE, overdue
 
+FAR: Instant = 1 << 60
+SOON = 2000  # schedules that are looked at for what comes next of all
+OVERDUE_NAMED = 5  # of the schedules that are overdue, how many `status` names
 ADVERTISE: Duration = SECOND  # nodes have this long to offer a handler that they have just heard of
-OVERDUE: Duration = 5 * SECOND
 UNSET: Any = object()
 # `Client.list` shadows the type in the class's annotations.
 Jobs: TypeAlias = list[values.Job]
@@ -242,7 +248,48 @@ class Client:
 
     def revisions(self, id: str) -> Iterator[values.Revision]:  # noqa: A002
         """Read the kept changes of a schedule's definition, newest first."""
-        return map(values.Revision.of, read_all(self._store, Revision, Where(schedule=id)))
+        found = read_all(self._store, Revision, Where(schedule=id))
+        newer = next(found, None)
+        while newer is not None:
+            older = next(found, None)
+            yield values.Revision.of(newer, older)
+            newer = older
+
+    def agenda(self, after: datetime | str | None = None, limit: int = 10) -> Agenda:
+        """Read the coming slots of all schedules: the first `limit` instants.
+
+        From now on of those that are due first, as many as one read gives; after an instant of all,
+        which takes as long as reading them does.
+        """
+        found = Agenda(self._clock.now() if after is None else _instant(after), limit)
+        if after is not None:
+            for schedule in read_all(self._store, Schedule, Where()):
+                found.add(schedule)
+            return found
+        every = Look(now=FAR, until=FAR, overdue=FAR, offered=frozenset())
+        read = self._store.due(every, SOON)
+        for each in read:
+            found.add(each.schedule)
+        if len(read) == SOON:
+            found.end(read[-1].schedule.next_run_at)
+        return found
+
+    def why(self, id: str, slot: datetime | str | None = None) -> Why:  # noqa: A002
+        """Say what the next slot will do, and why the last one, or this one, did what it did.
+
+        Raises NotFound.
+        """
+        return why(self._store, id, None if slot is None else _instant(slot), self._clock.now())
+
+    def audit(self, *ids: str, since: datetime | str | None = None) -> Iterator[Audited]:
+        """Prove for these schedules, or all, that each slot has exactly one record; one by one.
+
+        From where the history begins, or `since`, to the cursor. Raises NotFound if any is unknown.
+        """
+        if ids:
+            known = {each.id for each in read_all(self._store, Schedule, Where(ids=ids))}
+            require(ids, known, "schedule")
+        return audit(self._store, ids or None, None if since is None else _instant(since))
 
     # Jobs.
 
@@ -425,6 +472,15 @@ class Client:
         copy = file if isinstance(file, copies.Copy) else copies.look(Path(file))
         return copies.restore(self._store, copy, self._clock.now())
 
+    def overdue(self, limit: int = 100) -> builtins.list[tuple[str, datetime]]:
+        """Read schedules whose oldest slot should have been decided 5 s ago, and that slot.
+
+        Whatever their state: also where a failed dispatch waits to be tried again, or a pause
+        should have ended.
+        """
+        found = overdue(self._store, self._clock.now(), limit=limit)
+        return [(each.schedule_id, to_datetime(each.since)) for each in found]
+
     def nodes(self) -> Nodes:
         """Read the nodes that are alive."""
         term = self._term()
@@ -435,8 +491,8 @@ class Client:
         """Read the whole at a glance."""
         term = self._term()
         nodes = list(read_all(self._store, Node, Where()))
-        overdue = self._clock.now() - OVERDUE
-        totals = self._store.read(Totals, Where(overdue=overdue)).items[0]
+        late = self._clock.now() - OVERDUE
+        totals = self._store.read(Totals, Where(overdue=late)).items[0]
         ticks = [totals.last_tick_at, *(node.ticked_at for node in nodes)]
         last = max((tick for tick in ticks if tick is not None), default=None)
         return values.Status(
@@ -451,6 +507,7 @@ class Client:
             dead_letters=totals.dead_letters,
             dead_letters_trimmed=totals.dead_letters_trimmed,
             overdue=totals.overdue,
+            overdue_ids=self._overdue_ids(totals.overdue),
             oldest_due_at=None
             if totals.oldest_due_at is None
             else to_datetime(totals.oldest_due_at),
@@ -491,6 +548,9 @@ class Client:
         self._change(ids, decide)
         for name in ids:
             self._events.emit("schedule_unregistered", schedule_id=name)
+
+    def _overdue_ids(self, number: int) -> tuple[str, ...]:
+        return tuple(name for name, _ in self.overdue(OVERDUE_NAMED)) if number else ()
 
     def _change(self, ids: Sequence[str], decide: Callable[[Due, Instant], Change | None]) -> None:
         """Change schedules, in pieces of what the store changes at once; none if one is unknown."""

@@ -134,6 +134,8 @@ class Schedule:
     version: int | None = None
     paused_until: datetime | None = None
     pause_reason: str | None = None
+    paused_by: str | None = None
+    paused_at: datetime | None = None
 
     @classmethod
     def of(cls, read: schedule.Schedule) -> Self:
@@ -185,6 +187,8 @@ class Schedule:
             version=read.version,
             paused_until=_moment(read.paused_until),
             pause_reason=read.pause_reason,
+            paused_by=read.paused_by,
+            paused_at=_moment(read.paused_at),
         )
 
     def fields(self) -> dict[str, Json]:
@@ -332,7 +336,8 @@ class Job:
     """One durable unit of work, as it stood when it was read.
 
     `lateness` is the start of the first attempt less `run_at`; `deduplicated` tells that a trigger
-    or submit met the first job of its key.
+    or submit met the first job of its key. `by` is the leader that made a slot's job, in its term
+    `epoch`.
     """
 
     id: str
@@ -358,6 +363,8 @@ class Job:
     deduplicated: bool = False
     cancel_requested_at: datetime | None = None
     attempts: tuple[Attempt, ...] = ()
+    by: str | None = None
+    epoch: int | None = None
 
     @property
     def settled(self) -> bool:
@@ -393,24 +400,31 @@ class Job:
             deduplicated=deduplicated,
             cancel_requested_at=_moment(read.cancel_requested_at),
             attempts=tuple(map(Attempt.of, read.attempts)),
+            by=read.by,
+            epoch=read.epoch,
         )
 
     def to_json(self) -> dict[str, Json]:
         """Give the JSON shape of `jobs` and `trigger`, which is without `attempts`."""
         shape = _shape(self)
-        del shape["attempts"]
+        del shape["attempts"], shape["by"], shape["epoch"]
         return shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Miss:
-    """The record of consecutive slots that a rule passed over."""
+    """The record of consecutive slots that a rule passed over.
+
+    `by` is who decided it: a leader, in its term `epoch`; a node, or who gave the command.
+    """
 
     first: datetime
     last: datetime
     count: int
     reason: str
     recorded_at: datetime
+    by: str | None = None
+    epoch: int | None = None
 
     @classmethod
     def of(cls, read: jobs.Miss) -> Self:
@@ -421,29 +435,43 @@ class Miss:
             count=read.count,
             reason=read.reason,
             recorded_at=to_datetime(read.recorded_at),
+            by=read.by,
+            epoch=read.epoch,
         )
 
     def to_json(self) -> dict[str, Json]:
         """Give the JSON shape of an element of `misses`."""
-        return _shape(self)
+        shape = _shape(self)
+        del shape["by"], shape["epoch"]
+        return shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One change of a schedule's definition: its number, when, by whom."""
+    """One change of a schedule's definition: its number, when, by whom.
+
+    `changed` are the fields that differ from the revision before; None: that is not kept, or there
+    was none.
+    """
 
     version: int
     at: datetime
     by: str
+    changed: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, read: schedule.Revision) -> Self:
-        """Make one of the store's record."""
-        return cls(version=read.version, at=to_datetime(read.at), by=read.by)
+    def of(cls, read: schedule.Revision, before: schedule.Revision | None = None) -> Self:
+        """Make one of the store's record, and of the one before."""
+        changed = None
+        if before is not None:
+            old, new = before.definition, read.definition
+            names = (each.name for each in fields(schedule.Definition))
+            changed = tuple(name for name in names if getattr(old, name) != getattr(new, name))
+        return cls(version=read.version, at=to_datetime(read.at), by=read.by, changed=changed)
 
     def to_json(self) -> dict[str, Json]:
         """Give the JSON shape of an element of `revisions`."""
-        return _shape(self)
+        return {"version": self.version, "at": _text(self.at), "by": self.by}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -529,7 +557,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The whole at a glance. `counters` only grow; `dead_letters_trimmed` had to make room."""
+    """The whole at a glance. `counters` only grow; `dead_letters_trimmed` had to make room.
+
+    `overdue_ids` are the first of those that are overdue.
+    """
 
     leader: str | None
     epoch: int | None
@@ -545,6 +576,7 @@ class Status:
     counters: Mapping[str, int]
     last_tick_at: datetime | None
     dead_letters_trimmed: int
+    overdue_ids: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
         """Give the JSON shape of `status`."""

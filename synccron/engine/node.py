@@ -17,6 +17,7 @@ import tzdata
 
 from synccron import __version__
 from synccron.clock import Bell, Clock, SystemClock
+from synccron.engine.auditor import Auditor
 from synccron.engine.dispatcher import Dispatcher
 from synccron.engine.elector import Elector
 from synccron.engine.figures import Figures, figures
@@ -346,6 +347,7 @@ class Node:
             ("skew", self._skew.turn, Bell(clock), 0),
             ("keeper", keeper.turn, Bell(clock), 0),
             ("sweeper", sweeper.turn, Bell(clock), 0),
+            ("auditor", Auditor(store, clock, self._elector, events).turn, Bell(clock), 0),
         ]
         self._glance = Glance(store, clock)
         if self._measure is not None:

@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 from synccron.model.cron import CronError, Timetable, timetable
 from synccron.model.job import Job, Miss, Reason, queued
 from synccron.model.miss import missed
-from synccron.model.plan import Due
+from synccron.model.plan import MOST_AHEAD, Due
 from synccron.model.schedule import Cursor, Definition, Revision, Schedule, Tombstone
-from synccron.model.time import MINUTE, SECOND, Duration, Instant
+from synccron.model.time import SECOND, Duration, Instant
 
 # How late an intention may be and still be started by a node: the default lease. A leader's own may
 # differ; then an intention is decided sooner or later than a node would, but never twice, as every
 # write compares it.
 WINDOW: Duration = 5 * SECOND
-# Dispatch writes slots at most a minute ahead; beyond that, and twice the skew that nodes may have,
-# only a wrong clock has put a cursor.
-STRANDED: Duration = MINUTE + 2 * 30 * SECOND
+# Dispatch writes slots no further ahead than that; beyond it, and twice the skew that nodes may
+# have, only a wrong clock has put a cursor.
+STRANDED: Duration = MOST_AHEAD + 2 * 30 * SECOND
 ERASED = 50  # misses that one change removes
 
 

@@ -1,22 +1,18 @@
 """Judge a history by the laws: what the store has, what handlers did, what was acknowledged.
 
-Pure, and so the same for a fault test, a simulation and an audit. It recomputes every slot from the
-kept revisions and walks the records beside them; it costs as many steps as there are records, not
-slots. It assumes nothing of how the history came about.
+Pure, and so the same for a fault test and a simulation. That each slot has exactly one record is
+`ledger.py`'s to prove, which the audit asks too; here are the laws of jobs and their attempts. It
+assumes nothing of how the history came about.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
-from synccron.model.cron import Timetable, timetable
 from synccron.model.job import Job, Miss
+from synccron.model.ledger import Ledger, Violation
 from synccron.model.schedule import Revision, Schedule
-from synccron.model.time import Instant, format_instant
-
-Law = Literal["one job per slot", "no slot vanishes", "at least once", "one settlement", "durable"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,19 +33,6 @@ class Deed:
     attempt: int
     fence: int
     ended: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
-    """A law that did not hold, of what, and how it shows."""
-
-    law: Law
-    subject: str
-    message: str
-
-    def __str__(self) -> str:
-        """Say it in one line."""
-        return f"{self.law}: {self.subject}: {self.message}"
 
 
 def judge(
@@ -74,91 +57,12 @@ def judge(
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Record:
-    """The slots from `first` to `last`, their number, and when that was written."""
-
-    first: Instant
-    last: Instant
-    count: int
-    at: Instant
-
-
 def _slots(history: History) -> Iterator[Violation]:
     """Laws 1 and 2: each slot of each revision's rhythm has exactly one record."""
-    schedule = history.schedule
-    records = sorted(_records(history))
-    for before, after in pairwise(records):
-        if after.first <= before.last:
-            message = f"two records for {format_instant(after.first)}"
-            yield Violation(law="one job per slot", subject=schedule.id, message=message)
-    for first, end, since, table in _rhythms(history):
-        begin = max(first, schedule.cursor.history_from)
-        within = [each for each in records if begin <= each.last and each.first < end]
-        yield from _walk(schedule.id, table, begin, end, since, within)
-
-
-def _records(history: History) -> Iterator[_Record]:
-    for job in history.jobs:
-        if job.kind == "slot" and job.slot is not None:
-            yield _Record(job.slot, job.slot, 1, job.created_at)
-    for miss in history.misses:
-        yield _Record(miss.first, miss.last, miss.count, miss.recorded_at)
-
-
-def _rhythms(history: History) -> Iterator[tuple[Instant, Instant, Instant, Timetable]]:
-    """Give each stretch of one cron and zone: from its first cursor to where the next took over.
-
-    Also since when it is so, by the clock of who registered it.
-    """
-    # Those of before a removal are of another life: between the two there were no slots.
-    lived = (each for each in history.revisions if each.at >= history.schedule.created_at)
-    kept = sorted(lived, key=lambda revision: revision.version)
-    starts = [
-        revision
-        for before, revision in pairwise([None, *kept])
-        if revision is not None
-        and (before is None or before.definition.rhythm != revision.definition.rhythm)
-    ]
-    for revision, following in pairwise([*starts, None]):
-        if revision is None:
-            continue
-        end = history.schedule.cursor.next if following is None else following.at + 1
-        definition = revision.definition
-        table = timetable(definition.cron, definition.tz, definition.id)
-        yield revision.cursor, end, revision.at, table
-
-
-def _walk(
-    subject: str,
-    table: Timetable,
-    begin: Instant,
-    end: Instant,
-    since: Instant,
-    records: Iterable[_Record],
-) -> Iterator[Violation]:
-    """Walk the records of a stretch; one that reaches out of it, or is older, counts otherwise."""
-    passed = begin - 1
-    for each in records:
-        yield from _gap(subject, table, passed, each.first - 1)
-        counted = table.count(each.first - 1, each.last)
-        inside = each.first >= begin and each.last < end and each.at >= since
-        if inside and counted != each.count:
-            message = (
-                f"the record from {format_instant(each.first)} to {format_instant(each.last)}"
-                f" counts {each.count} slots, its cron {counted}"
-            )
-            yield Violation(law="no slot vanishes", subject=subject, message=message)
-        passed = max(passed, each.last)
-    yield from _gap(subject, table, passed, end - 1)
-
-
-def _gap(subject: str, table: Timetable, after: Instant, until: Instant) -> Iterator[Violation]:
-    lacking = table.count(after, until) if until > after else 0
-    if lacking:
-        first = format_instant(table.next(after))
-        message = f"{lacking} slots from {first} on have no record"
-        yield Violation(law="no slot vanishes", subject=subject, message=message)
+    ledger = Ledger(history.schedule, history.revisions)
+    ledger.add_misses(history.misses)
+    ledger.add_jobs(history.jobs)
+    return ledger.violations()
 
 
 def _fences(jobs: Iterable[Job]) -> Iterator[Violation]:

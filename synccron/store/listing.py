@@ -15,7 +15,10 @@ PAGE = 1000
 
 
 class Listed(NamedTuple):
-    """A schedule as a listing shows it; instants in ms. `last_*` is of its newest ended job."""
+    """A schedule as a listing shows it; instants in ms. `last_*` is of its newest ended job.
+
+    `past` are the states of its newest ended jobs, the newest first, as many as were asked for.
+    """
 
     id: str
     cron: str
@@ -33,6 +36,7 @@ class Listed(NamedTuple):
     running: bool
     last_state: str | None
     last_finished_at: int | None
+    past: Sequence[str] = ()
 
 
 class Listing(Protocol):
@@ -42,11 +46,11 @@ class Listing(Protocol):
         """Tell what the living nodes offer; None: no node lives."""
 
     def page(
-        self, pattern: str | None, labels: Mapping[str, str], after: str | None
+        self, pattern: str | None, labels: Mapping[str, str], after: str | None, past: int = 0
     ) -> tuple[list[Listed], str | None]:
         """Read some schedules by id, and the mark to read on from (None: that was all).
 
-        `pattern` is a shell glob on the id.
+        `pattern` is a shell glob on the id, `past` how many ended jobs of each are told of.
         """
 
     def close(self) -> None:
@@ -69,7 +73,7 @@ class RecordListing:
         return frozenset[str]().union(*living) if living else None
 
     def page(
-        self, pattern: str | None, labels: Mapping[str, str], after: str | None
+        self, pattern: str | None, labels: Mapping[str, str], after: str | None, past: int = 0
     ) -> tuple[list[Listed], str | None]:
         """Read the next schedules."""
         from synccron.model.schedule import Schedule
@@ -78,10 +82,11 @@ class RecordListing:
         where = Where(pattern=pattern, labels=labels or None)
         found: list[Listed] = []
         page = self._store.read(Schedule, where, after=after, limit=PAGE)
-        newest = self._newest([one.id for one in page.items])
+        newest = self._newest([one.id for one in page.items], max(1, past))
         for one in page.items:
             jobs = newest[one.id]
-            last = next((job for job in jobs if job.settled), None)
+            ended = [job for job in jobs if job.settled]
+            last = ended[0] if ended else None
             made = one.definition
             found.append(
                 Listed(
@@ -101,19 +106,21 @@ class RecordListing:
                     running=any(job.state == "running" for job in jobs),
                     last_state=None if last is None else last.state,
                     last_finished_at=None if last is None else last.finished_at,
+                    past=tuple(job.state for job in ended[:past]),
                 )
             )
         return found, page.after
 
-    def _newest(self, ids: "Sequence[str]") -> "dict[str, Sequence[Job]]":
-        """Read the newest jobs of each schedule: those that run, and one that has ended."""
+    def _newest(self, ids: "Sequence[str]", past: int) -> "dict[str, Sequence[Job]]":
+        """Read the newest jobs of each schedule: whether one runs, and so many that have ended."""
         from synccron.model.job import SETTLED, Job
         from synccron.store.base import Where
 
+        ended = tuple(SETTLED)
         return {
             each: [
                 *self._store.read(Job, Where(schedule=each, states=("running",)), limit=1).items,
-                *self._store.read(Job, Where(schedule=each, states=tuple(SETTLED)), limit=1).items,
+                *self._store.read(Job, Where(schedule=each, states=ended), limit=past).items,
             ]
             for each in ids
         }

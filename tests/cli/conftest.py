@@ -123,6 +123,64 @@ def terminal(store: Path) -> Callable[..., Answer]:
     return call
 
 
+class Screen:
+    """A command that goes on, on a terminal; what it has written so far is in `written`."""
+
+    def __init__(self, *words: str) -> None:
+        self._ours, theirs = pty.openpty()
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "synccron", *words],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "COLUMNS": "100", "LINES": "40"},
+        )
+        os.close(theirs)
+        self.written = ""
+
+    def until(self, text: str) -> None:
+        """Read on until it has written this."""
+        while text not in self.written:
+            assert self._read(), f"it ended without {text!r}: {self.written!r}"
+
+    def interrupt(self) -> tuple[int, str]:
+        """Press Ctrl-C: the exit status, and all that was written."""
+        self.child.send_signal(signal.SIGINT)
+        while self._read():
+            pass
+        return self.child.wait(ENOUGH), self.written
+
+    def close(self) -> None:
+        self.child.kill()
+        self.child.wait()
+        os.close(self._ours)
+
+    def _read(self) -> bool:
+        if not select.select([self._ours], [], [], ENOUGH)[0]:
+            return False
+        try:
+            piece = os.read(self._ours, 65536)
+        except OSError:  # the last one who had it open has closed it
+            return False
+        self.written += piece.decode(errors="replace")
+        return bool(piece)
+
+
+@pytest.fixture
+def screen(store: Path) -> Iterator[Callable[..., Screen]]:
+    """Start commands that go on, on terminals; none outlives the test."""
+    del store
+    started: list[Screen] = []
+
+    def start(*words: str) -> Screen:
+        started.append(Screen(*words))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
+
+
 @pytest.fixture
 def begin(store: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start a command that goes on until it is interrupted; none outlives the test."""

@@ -52,3 +52,27 @@ def test_what_cannot_be_read_is_refused_with_2(cli, words, said):
     answer = cli("next", *words)
     assert answer.status == 2
     assert said in answer.err
+
+
+def test_all_schedules_stand_on_one_line_of_time(cli):
+    for name, cron in {"a": "0 3 * * *", "b": "0 3,4 * * *", "tick": "* * * * * *"}.items():
+        assert cli("register", name, "--cron", cron, "--", "true").status == 0
+    told = cli("next", "--all", "-n", "2", "--after", "2030-01-01T00:00:00Z")
+    assert told.out == (
+        "all the time: tick (3600 an hour)\n"
+        "\n"
+        "AT                    AT ONCE  SCHEDULES\n"
+        "2030-01-01T03:00:00Z  2        a, b\n"
+        "2030-01-01T04:00:00Z  1        b\n"
+    )
+    found = cli("next", "--all", "--json").json
+    first = sorted(each["schedules"] for each in found["slots"][:2])
+    assert first == [["a", "b"], ["b"]]
+    assert len(found["slots"]) == 10
+    assert found["often"] == [{"id": "tick", "slots_an_hour": 3600}]
+
+
+def test_all_and_something_else_exclude_each_other(cli):
+    assert cli("next", "--all", "@daily").status == 2
+    assert cli("next", "--all", "--tz", "UTC").status == 2
+    assert cli("next").status == 2

@@ -133,3 +133,19 @@ def test_bash_completes_commands_options_and_ids(tmp_path):
     assert complete("synccron completion z", tmp_path) == ["zsh"]
     (tmp_path / "jobs.yaml").touch()
     assert complete("synccron register -f jo", tmp_path) == ["jobs.yaml"]
+
+
+def test_every_screenshot_is_shown_and_every_one_that_is_shown_is_there():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    shown = {
+        (page.parent / path).resolve()
+        for page in pages
+        for path in re.findall(r"\]\(([^)]+\.svg)\)", page.read_text(encoding="utf-8"))
+        if "shots" in path
+    }
+    assert shown == set((ROOT / "docs" / "shots").glob("*.svg"))
+
+
+def test_screenshots_fetch_nothing_from_elsewhere():
+    for image in (ROOT / "docs" / "shots").glob("*.svg"):
+        assert "url(http" not in image.read_text(encoding="utf-8")

@@ -210,6 +210,18 @@ def test_watched_jobs_are_told_with_each_change_until_interrupted(cli, begin):
     assert (child.returncode, out, err) == (130, b"", b"")
 
 
+def test_a_watched_status_is_one_live_page_on_a_terminal(cli, screen):
+    cli("register", "x", "--cron", "0 0 1 1 *", "--", "true")
+    page = screen("status", "--watch")
+    page.until("nobody leads")
+    assert "\x1b[?1049h" in page.written  # the other screen: what was there comes back
+    cli("trigger", "x", "--key", "seen")
+    page.until("1 queued")
+    status, written = page.interrupt()
+    assert status == 130
+    assert "\x1b[?1049l" in written
+
+
 def test_a_watched_status_is_told_with_each_change(cli, begin):
     register(cli)
     child = begin("status", "--watch", "--json")

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from synccron.cli import render, table
 from synccron.cli.paper import Paper
-from synccron.client import DeadLetter, Job, Node, Schedule, Status
+from synccron.client import DeadLetter, Job, Miss, Node, Revision, Schedule, Status
 from synccron.model.time import HOUR, MINUTE, parse_instant, to_datetime, to_instant
 from synccron.store.listing import Listed
 
@@ -71,6 +71,7 @@ ROWS = [
             next_run_at=to_instant(MOMENT + timedelta(hours=3, minutes=30)),
             last_state="completed",
             last_finished_at=NOW - 20 * HOUR,
+            past=("completed", "failed", "timed_out", "completed"),
         ),
         "ok",
     ),
@@ -102,11 +103,21 @@ def test_schedules_in_a_pipe():
 
 
 def test_schedules_on_a_terminal():
-    assert text(table.schedules(SCREEN, ROWS, wide=False)) == (
+    assert text(table.schedules(SCREEN._replace(width=99), ROWS, wide=False)) == (
         "ID       WHEN        TZ             NEXT   LAST               STATE\n"
         "backup   30 2 * * *  Europe/Berlin  in 4h  completed 20h ago  ok\n"
         "billing  @every 90s  UTC            in 1m  failed 4m ago      failing"
     )
+
+
+def test_a_terminal_with_room_shows_how_the_last_jobs_ended_the_newest_last():
+    assert text(table.schedules(SCREEN, ROWS, wide=False)) == (
+        "ID       WHEN        TZ             NEXT   LAST               PAST  STATE\n"
+        "backup   30 2 * * *  Europe/Berlin  in 4h  completed 20h ago  .TF.  ok\n"
+        "billing  @every 90s  UTC            in 1m  failed 4m ago      -     failing"
+    )
+    coloured = SCREEN._replace(coloured=True)
+    assert "\x1b[32m.\x1b[0m\x1b[31mT\x1b[0m" in text(table.schedules(coloured, ROWS, wide=False))
 
 
 def test_wide_schedules_say_when_in_words_and_what_runs():
@@ -161,6 +172,55 @@ def test_a_schedule_whole():
         "  last error         nobody offers it\n"
         "  history from       2026-11-23T22:00:00Z"
     )
+
+
+def test_a_schedule_tells_who_passed_its_slots_over_and_who_changed_what():
+    missed = Miss(
+        first=MOMENT - timedelta(hours=2),
+        last=MOMENT - timedelta(hours=1),
+        count=2,
+        reason="misfire",
+        recorded_at=MOMENT,
+        by="web-1",
+        epoch=7,
+    )
+    by_hand = replace(missed, reason="paused", count=1, by="me@here", epoch=None)
+    changes = [
+        Revision(version=4, at=MOMENT, by="me@here", changed=()),
+        Revision(version=3, at=MOMENT, by="me@here", changed=("cron", "timeout")),
+        Revision(version=2, at=MOMENT, by="you@there"),
+        Revision(version=1, at=MOMENT, by="you@there"),
+    ]
+    schedule = Schedule(
+        id="x",
+        cron="@daily",
+        run="x",
+        paused=True,
+        paused_by="me@here",
+        paused_at=MOMENT,
+        pause_reason="moving",
+    )
+    told = text(render.schedule_whole(PIPE, schedule, "paused", [], [missed, by_hand], changes))
+    assert "  next               paused by me@here since 2026-11-23T22:00:00Z: moving\n" in told
+    assert told.partition("\nmisses\n")[2] == (
+        "FIRST                 TO                    COUNT  REASON   DECIDED BY\n"
+        "2026-11-23T20:00:00Z  2026-11-23T21:00:00Z  2      misfire  web-1, epoch 7\n"
+        "2026-11-23T20:00:00Z  2026-11-23T21:00:00Z  1      paused   me@here\n"
+        "\n"
+        "revisions\n"
+        "VERSION  AT                    BY         CHANGED\n"
+        "4        2026-11-23T22:00:00Z  me@here    its cursor, reset\n"
+        "3        2026-11-23T22:00:00Z  me@here    cron, timeout\n"
+        "2        2026-11-23T22:00:00Z  you@there  -\n"
+        "1        2026-11-23T22:00:00Z  you@there  registered"
+    )
+
+
+def test_a_terminal_shows_the_newest_misses_and_how_many_are_before_them():
+    missed = Miss(first=MOMENT, last=MOMENT, count=1, reason="misfire", recorded_at=MOMENT)
+    schedule = Schedule(id="x", cron="@daily", run="x")
+    told = text(render.schedule_whole(SCREEN, schedule, "ok", [], [missed] * 40, []))
+    assert (told.count("misfire "), told.splitlines()[-1]) == (16, "and 25 before them")
 
 
 def test_a_job_whole():

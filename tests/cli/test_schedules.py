@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from synccron.cli.standing import standing
-from synccron.clock import SystemClock
-from synccron.model.time import parse_instant
+from synccron.client import Client, Schedule
+from synccron.clock import ManualClock, SystemClock
+from synccron.model.time import DAY, parse_instant
 from synccron.store import open_listing
 
 SCHEDULE_FIELDS = [
@@ -418,3 +419,22 @@ def test_reset_cursor_leaves_a_cursor_alone_that_stands_where_it_belongs(cli):
     assert left.err == "job is left alone: its cursor stands where it belongs\n"
     assert cli("reset-cursor", "job", "--json").json == {"reset": [], "left": ["job"]}
     assert cli("reset-cursor", "job", "nowhere").status == 3
+
+
+def test_reset_cursor_brings_back_what_a_wrong_clock_left(cli, store):
+    assert cli("register", "other", "--cron", "@daily", "--", "true").status == 0
+    wrong = ManualClock(SystemClock().now() + 30 * DAY)
+    with Client(str(store), clock=wrong) as client:
+        client.register(Schedule(id="job", cron="* * * * *", run="true"))
+    told = cli("why", "job")
+    assert "stranded" in told.out
+    assert "'synccron reset-cursor job' brings it back." in told.out
+    told = cli("reset-cursor", "job", "other")
+    assert (told.status, told.err) == (
+        0,
+        "other is left alone: its cursor stands where it belongs\n",
+    )
+    assert told.out.startswith("reset job, runs next ")
+    assert cli("why", "job", "--json").json["next"]["verdict"] == "nobody_leads"
+    assert "its cursor, reset" in cli("show", "job").out
+    assert cli("audit").status == 0

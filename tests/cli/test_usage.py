@@ -10,7 +10,7 @@ from synccron import __version__
         (["ls", "--jsn"], "no such option: --jsn", "did you mean --json?"),
         (["--store", "x", "ls"], "no such option: --store", "options stand after the command"),
         (["run", "--http", "here"], "--http: 'here' is no address", "write :9180"),
-        (["why", "x"], "there is no command 'why'", "'synccron --help'"),
+        (["frobnicate", "x"], "there is no command 'frobnicate'", "'synccron --help'"),
         (["show"], "missing argument 'ID'", "'synccron show --help'"),
         (["show", "a", "b"], "got unexpected extra argument", "'synccron show --help'"),
         (["jobs", "-n", "0"], "invalid value for '-n' / '--limit'", "'synccron jobs --help'"),

@@ -67,7 +67,10 @@ def test_registering_is_idempotent_and_says_what_it_did(client: Client) -> None:
     assert client.register(BACKUP).unchanged == ["backup"]
     changed = Schedule(id="backup", cron="30 3 * * *", run=["backup"])
     assert client.register(changed).updated == ["backup"]
-    assert [revision.version for revision in client.revisions("backup")] == [2, 1]
+    assert [(one.version, one.changed) for one in client.revisions("backup")] == [
+        (2, ("cron", "input")),
+        (1, None),
+    ]
 
 
 def test_one_bad_schedule_changes_nothing(client: Client) -> None:
@@ -385,7 +388,7 @@ def test_a_cursor_that_a_wrong_clock_left_in_the_future_is_brought_back(
     cursor = client.get("often").cursor_at
     assert cursor is not None
     assert to_instant(cursor) <= clock.now() + 60 * SECOND
-    assert [revision.version for revision in client.revisions("often")] == [2, 1]
+    assert [(one.version, one.changed) for one in client.revisions("often")] == [(2, ()), (1, None)]
     assert client.reset_cursor("often") == []
     with pytest.raises(NotFound):
         client.reset_cursor("nowhere", "often")

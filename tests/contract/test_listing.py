@@ -1,6 +1,7 @@
 """The listing of each store shows what its records say."""
 
 from synccron.model.lease import Node
+from synccron.model.time import MINUTE
 from synccron.store.base import Where
 from synccron.store.etcd.listing import EtcdListing
 from synccron.store.etcd.store import EtcdStore
@@ -44,6 +45,21 @@ def test_a_listing_tells_how_each_schedule_stands(world):
         assert (ran.labels, ran.run) == ({"team": "money"}, ("a", "b"))
         assert waits.next_run_at == world.schedule("waits").next_run_at
         assert waits.last_state is None
+
+
+def test_a_listing_tells_how_the_last_jobs_ended_the_newest_first(world):
+    world.register()
+    at = world.join()
+    for ending in ("completed", "failed", "timed_out", "completed"):
+        world.pass_(MINUTE, at)
+        term = world.lead(at)
+        assert world.store.dispatch(term, world.plans(term)) == [True]
+        (candidate,) = world.waiting()
+        world.run(at, candidate.job.id, ending)
+    for listing in listings(world):
+        (one,), _ = listing.page(None, {}, None, 3)
+        assert one.past == ("completed", "timed_out", "failed")
+        assert listing.page(None, {}, None)[0][0].past == ()
 
 
 def test_a_listing_knows_what_runs_and_what_living_nodes_offer(world):

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from synccron.client.audit import audit
+from synccron.client.why import why
 from synccron.model.change import pause, reset, resume
 from synccron.model.job import Miss
 from synccron.model.lease import Totals
@@ -122,3 +124,57 @@ def test_a_reset_is_refused_when_a_miss_has_changed_since_it_was_read(world):
     grown = replace(change, erased=(replace(erased, count=erased.count + 1),))
     assert not world.store.apply([grown])
     assert world.store.apply([change])
+
+
+def test_an_audit_finds_that_every_slot_has_its_record_whatever_was_done_to_it(world):
+    now = stranded(world)
+    assert world.store.apply([resetting(world, now)])
+    at = world.join("n2")
+    world.pass_(3 * MINUTE, at)
+    world.register(cron="*/2 * * * *")
+    assert world.store.apply([world.pausing()])
+    world.pass_(5 * MINUTE, at)
+    world.register(cron="*/3 * * * *")
+    assert world.store.apply([resume(world.due(), world.clock.now())])
+    world.register("other")
+    world.pass_(10 * MINUTE, at)
+    term = world.lead(at)
+    assert all(world.store.dispatch(term, world.plans(term)))
+    found = {each.schedule_id: each for each in audit(world.store)}
+    assert [each.violations for each in found.values()] == [(), ()]
+    assert (found["other"].jobs, found["other"].missed) == (1, 9)
+    (some,) = audit(world.store, ["other"], since=world.clock.now() - 2 * MINUTE)
+    assert some.jobs + some.missed == 3
+
+
+def test_an_audit_asks_for_nothing_that_retention_took(world):
+    world.register()
+    at = world.join()
+    for _ in range(4):
+        world.pass_(3 * MINUTE, at)
+        term = world.lead(at)
+        assert world.store.dispatch(term, world.plans(term)) == [True]
+        world.run(at, world.jobs()[0].id)
+    world.register(cron="*/2 * * * *")
+    world.prune(world.lead(at), horizon=world.clock.now(), least=1)
+    assert len(world.jobs()) == 1
+    (found,) = audit(world.store)
+    assert found.violations == ()
+
+
+def test_what_is_said_of_a_slot_names_leader_epoch_and_node(world):
+    world.register(overlap="skip")
+    at = world.join()
+    world.pass_(3 * MINUTE, at)
+    term = world.lead(at)
+    assert world.store.dispatch(term, world.plans(term)) == [True]
+    job = world.run(at, world.jobs()[0].id)
+    told = why(world.store, "job", None, world.clock.now())
+    assert told.last is not None
+    assert (told.last.verdict, told.last.job_id) == ("completed", job.id)
+    assert (told.last.by, told.last.epoch) == (term.node, term.epoch)
+    assert (told.next.verdict, told.next.by) == ("will_run", term.node)
+    missed = why(world.store, "job", job.slot - MINUTE, world.clock.now())
+    assert missed.last is not None
+    assert (missed.last.verdict, missed.last.reason) == ("missed", "misfire")
+    assert (missed.last.by, missed.last.epoch) == (term.node, term.epoch)

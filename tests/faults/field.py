@@ -149,6 +149,7 @@ class Field:
         tried.slots += sum(miss.count for each in histories for miss in each.misses)
         tried.broken += [str(each) for each in found]
         assert not found, "\n".join(map(str, found))
+        self.command("audit", *names)
 
     def done(self) -> list[Deed]:
         deeds = []

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from synccron.model.job import Job, Miss
-from synccron.model.judge import Deed, History, Violation, judge
+from synccron.model.judge import Deed, History, judge
+from synccron.model.ledger import Violation
 from synccron.model.schedule import Definition, Revision, Schedule
 from synccron.model.time import MINUTE, Instant
 from tests.make import NOW, at, attempt, definition, job, schedule

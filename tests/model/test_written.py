@@ -1,6 +1,6 @@
 """What is written of a definition says the same definition again, whatever fields there are."""
 
-from hypothesis import given
+from hypothesis import given, settings
 
 from synccron.model.definition import FIELDS, define
 from synccron.model.schedule import Definition
@@ -9,6 +9,7 @@ from tests.definitions import definitions
 from tests.make import definition
 
 
+@settings(deadline=None, derandomize=True)
 @given(definitions())
 def test_a_definition_that_is_written_and_read_again_is_the_same(made: Definition) -> None:
     again, problems = define(made.id, written(made))

@@ -8,7 +8,7 @@ from synccron.store.etcd.layout import job_of
 from synccron.store.etcd.store import EtcdStore
 from synccron.store.listing import RecordListing
 
-_NEWEST = 4  # jobs that are looked at; a schedule whose last four all wait or run is asked alone
+_MORE = 3  # looked at beyond what is asked for; where more wait or run, a schedule is asked alone
 
 
 class EtcdListing(RecordListing):
@@ -18,13 +18,14 @@ class EtcdListing(RecordListing):
         super().__init__(store)
         self._cluster = store.cluster
 
-    def _newest(self, ids: Sequence[str]) -> dict[str, Sequence[Job]]:
+    def _newest(self, ids: Sequence[str], past: int) -> dict[str, Sequence[Job]]:
         cluster = self._cluster
         starts = [cluster.layout.kept("job", each, "") for each in ids]
         found: dict[str, Sequence[Job]] = {}
-        pages = newest_below(cluster.etcd, starts, _NEWEST)
+        most = past + _MORE
+        pages = newest_below(cluster.etcd, starts, most)
         for each, pairs in zip(ids, pages, strict=True):
             jobs = [job_of(pair, cluster.base) for pair in pairs]
-            whole = len(jobs) < _NEWEST or any(job.settled for job in jobs)
-            found[each] = jobs if whole else super()._newest([each])[each]
+            whole = len(jobs) < most or sum(job.settled for job in jobs) >= past
+            found[each] = jobs if whole else super()._newest([each], past)[each]
         return found

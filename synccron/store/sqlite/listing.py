@@ -27,7 +27,10 @@ SELECT s.id, s.needs, s.paused, s.failures, s.next, r.definition,
    WHERE schedule_id = s.id AND phase = 'intended' AND phase <> 'settled'),
   EXISTS (SELECT 1 FROM jobs
    WHERE schedule_id = s.id AND phase = 'running' AND phase <> 'settled'),
-  e.state, e.finished_at
+  e.state, e.finished_at,
+  (SELECT group_concat(state, ' ') FROM (
+    SELECT state FROM jobs WHERE line = s.id AND phase = 'settled' ORDER BY seq DESC LIMIT ?
+  ))
 FROM schedules AS s JOIN revisions AS r ON r.schedule_id = s.id AND r.version = s.version
 LEFT JOIN jobs AS e ON e.seq = (
   SELECT seq FROM jobs WHERE line = s.id AND phase = 'settled' ORDER BY seq DESC LIMIT 1
@@ -57,10 +60,11 @@ class SqliteListing:
         return frozenset[str]().union(*living) if living else None
 
     def page(
-        self, pattern: str | None, labels: Mapping[str, str], after: str | None
+        self, pattern: str | None, labels: Mapping[str, str], after: str | None, past: int = 0
     ) -> tuple[list[Listed], str | None]:
         """Read the next schedules."""
-        conditions, values = ["s.id > ?"], [after or ""]
+        conditions: list[str] = ["s.id > ?"]
+        values: list[object] = [past, after or ""]
         if pattern is not None:
             conditions.append("s.id GLOB ?")
             values.append(glob(pattern))
@@ -78,7 +82,8 @@ class SqliteListing:
 
 
 def _listed(row: "sqlite3.Row | tuple[Any, ...]") -> Listed:
-    schedule_id, needs, paused, failures, coming, definition, ahead, running, state, finished = row
+    schedule_id, needs, paused, failures, coming, definition, *rest = row
+    ahead, running, state, finished, past = rest
     made = json.loads(definition)
     next_run_at = coming if ahead is None else min(coming, ahead)
     return Listed(
@@ -98,6 +103,7 @@ def _listed(row: "sqlite3.Row | tuple[Any, ...]") -> Listed:
         running=bool(running),
         last_state=state,
         last_finished_at=finished,
+        past=tuple(past.split()) if past else (),
     )
 
 
