@@ -11,6 +11,7 @@ from typing import Literal
 
 from synccron.model.change import stranded
 from synccron.model.lease import Node, Term, Totals
+from synccron.model.needs import in_words
 from synccron.model.schedule import Schedule
 from synccron.model.time import SECOND, Duration, Instant, format_duration
 
@@ -166,7 +167,7 @@ class Rounds:
             needs = each.definition.needs
             if working and needs not in offers and not each.paused:
                 strict = each.definition.strict_handlers
-                self._note("handlers" if strict else "silent", f"{each.id} ({needs})")
+                self._note("handlers" if strict else "silent", f"{each.id} ({in_words(needs)})")
 
     def findings(self) -> list[Finding]:
         """Tell what was found."""

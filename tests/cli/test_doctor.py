@@ -44,7 +44,7 @@ def test_a_handler_that_nobody_offers_is_found(cli, node):
     document = cli("doctor", "--json").json
     (one,) = found(document, "handlers")
     assert one["level"] == "problem"
-    assert "x (nobody:has_this)" in one["message"]
+    assert "x ('nobody:has_this')" in one["message"]
 
 
 def test_a_damaged_store_is_told_and_not_touched(cli, store):

@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
-HEAVY = ("rich", "yaml", "croniter", "pydantic", "asyncio", "grpc", "synccron.engine")
+HEAVY = (
+    *("rich", "yaml", "croniter", "pydantic", "asyncio", "grpc", "synccron.engine"),
+    *("http.server", "prometheus_client", "opentelemetry"),
+)
 
 
 def imported(*words: str) -> set[str]:
