@@ -113,8 +113,9 @@ def _expire(
 def _begin(candidate: Candidate, now: Instant, place: Place) -> Admission | None:
     """Judge what is queued, or waits for a retry."""
     job = candidate.job
-    if superseded(job, candidate.active):
-        return None
+    ended = superseded(job, candidate.active, now)
+    if ended is not None:
+        return Admission(candidate=candidate, job=ended)
     if job.replaces and candidate.active:
         return _replace(candidate, job, now)
     if place.full or _crowded_out(candidate) or _kept_for_others(job, now, place):

@@ -32,9 +32,13 @@ def first(job: Job, active: Sequence[Job]) -> bool:
     return not any(other.state == "running" or _precedes(other, job) for other in active)
 
 
-def superseded(job: Job, active: Sequence[Job]) -> bool:
-    """Tell whether a later job is about to replace it."""
-    return any(other.replaces and _precedes(job, other) for other in active)
+def superseded(job: Job, active: Sequence[Job], now: Instant) -> Job | None:
+    """Give the record of a job's end, if a later one is about to replace it; None: none is.
+
+    It ends here, and does not wait for that: thousands that wait for it would hide it.
+    """
+    later = [other for other in active if other.replaces and _precedes(job, other)]
+    return _ended(job, later[-1], now) if later else None
 
 
 def replaced(job: Job, active: Sequence[Job], now: Instant) -> tuple[Job, ...]:

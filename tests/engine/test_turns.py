@@ -446,3 +446,25 @@ def test_a_pause_ends_by_itself_when_it_was_given_an_end(node: "Node") -> None:
     node.advance_to(node.clock.now() + 2 * SECOND)
     node.keeper.turn()
     assert not node.schedule().paused
+
+
+def test_many_that_wait_to_replace_each_other_do_not_stand_still(node: "Node") -> None:
+    for number in range(10):
+        node.register(
+            id=f"job-{number}",
+            overlap="replace",
+            misfire="catch_up_all",
+            max_catch_up_runs=20,
+            misfire_grace=SECOND,
+        )
+    node.advance_to(node.clock.now() + 30 * MINUTE + 30 * SECOND)
+    now = node.clock.now()
+    for _ in range(60):
+        for run in node.run_due():
+            run.end()
+        node.worker.settle_ended()
+        node.advance_to(node.clock.now() + 100)
+    due = [job for job in node.jobs() if job.run_at <= now]
+    assert len(due) == 200
+    assert [job.state for job in due].count("completed") == 10
+    assert [job.state for job in due].count("cancelled") == 190

@@ -90,9 +90,14 @@ def test_a_trigger_or_a_late_slot_that_was_queued_replaces_too_also_on_a_full_no
     assert len(admission.replaces) == 1
 
 
-def test_what_is_about_to_be_replaced_neither_starts_nor_replaces_others():
+def test_what_is_about_to_be_replaced_ends_and_hides_nothing_behind_it():
     early, later = waiting(REPLACE, 2, replaces=True), waiting(REPLACE, 1, replaces=True)
-    assert admit(candidate(REPLACE, early, (later,)), NOW, HERE) is None
+    admission = admit(candidate(REPLACE, early, (later,)), NOW, HERE)
+    assert admission is not None
+    assert admission.replaces == ()
+    assert admission.job is not None
+    assert admission.job.state == "cancelled"
+    assert later.id in (admission.job.error or "")
     admission = admit(candidate(REPLACE, later, (early,)), NOW, HERE)
     assert admission is not None
     assert [each.id for each in admission.replaces] == [early.id]

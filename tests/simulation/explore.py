@@ -53,6 +53,14 @@ SCHEDULES: tuple[Definition, ...] = (
         id="queue", cron="* * * * * *", overlap="queue", misfire="catch_up_all", max_catch_up_runs=4
     ),
     definition(id="newest", cron="* * * * * *", overlap="replace", retry=Retry(max_attempts=2)),
+    definition(
+        id="prompt",
+        cron="*/2 * * * * *",
+        start_within=SECOND,
+        max_running=1,
+        misfire="catch_up_all",
+        max_catch_up_runs=3,
+    ),
 )
 NAMES = tuple(each.id for each in SCHEDULES)
 OTHERS: dict[str, tuple[dict[str, Any], ...]] = {
@@ -62,6 +70,7 @@ OTHERS: dict[str, tuple[dict[str, Any], ...]] = {
     "rare": ({"handler": None, "run": "true"},),
     "loose": ({"tz": "Asia/Kolkata"},),
     "queue": ({"overlap": "replace"}, {"cron": "*/2 * * * * *"}),
+    "prompt": ({"start_within": 3 * SECOND}, {"max_running": None, "overlap": "queue"}),
     "newest": ({"overlap": "skip"}, {"enabled": False}),
 }
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.simulation.explore import Broken, begin, of_peer, of_world, orders, starts, take, walk
 
-WALKS = int(os.environ.get("SYNCCRON_WALKS", "40"))
-DEPTH = int(os.environ.get("SYNCCRON_DEPTH", "3"))
+WALKS = int(os.environ.get("SYNCCRON_WALKS", "60"))
+DEPTH = int(os.environ.get("SYNCCRON_DEPTH", "4"))
 
 
 @pytest.mark.parametrize("seed", range(WALKS))
