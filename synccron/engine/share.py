@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from synccron.clock import Clock
 from synccron.model.admit import ELSEWHERE, comes_to, foremost
+from synccron.model.job import Job
 from synccron.model.lease import Node
 from synccron.model.time import SECOND, Duration, Instant
 
@@ -35,37 +36,37 @@ class Share:
         self.late = False
         self.next: Instant | None = None
 
-    def first(self, job_id: str, needs: str, run_at: Instant) -> bool:
+    def first(self, job_id: str, needs: str, run_at: Instant, failed: str | None) -> bool:
         """Tell whether a job is this node's before any other's."""
-        at = self._at(job_id, needs, run_at)
+        at = self._at(job_id, needs, run_at, failed)
         if at == run_at:
             return True
         if run_at <= self._now:
             self.due.add(job_id)
         else:
-            self._note(job_id, needs, run_at)
+            self._note(job_id, needs, run_at, failed)
         if at <= self._now:
             self.late = True
         else:
             self.next = at if self.next is None else min(at, self.next)
         return False
 
-    def foremost(self, job_id: str, needs: str) -> str | None:
+    def foremost(self, job: Job) -> str | None:
         """Tell whose a job is before any other's."""
-        return foremost(job_id, self._offerers(needs))
+        return foremost(job.id, self._offerers(job.needs), job.failed_on)
 
-    def left(self, job_id: str, needs: str, run_at: Instant) -> bool:
+    def left(self, job_id: str, needs: str, run_at: Instant, failed: str | None) -> bool:
         """Tell whether this node may take a job that those before it have left."""
-        return run_at < self._at(job_id, needs, run_at) <= self._now
+        return run_at < self._at(job_id, needs, run_at, failed) <= self._now
 
-    def _note(self, job_id: str, needs: str, run_at: Instant) -> None:
-        whose = self.foremost(job_id, needs)
+    def _note(self, job_id: str, needs: str, run_at: Instant, failed: str | None) -> None:
+        whose = foremost(job_id, self._offerers(needs), failed)
         some = self.coming.setdefault(run_at, {}).setdefault(whose or self._node, [])
         if len(some) < SOME:
             some.append(job_id)
 
-    def _at(self, job_id: str, needs: str, run_at: Instant) -> Instant:
-        return comes_to(job_id, run_at, self._offerers(needs), self._node, self._now)
+    def _at(self, job_id: str, needs: str, run_at: Instant, failed: str | None) -> Instant:
+        return comes_to(job_id, run_at, self._offerers(needs), self._node, self._now, failed)
 
     def _offerers(self, needs: str) -> list[str]:
         nodes = self._offering.get(needs)

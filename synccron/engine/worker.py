@@ -174,13 +174,19 @@ class Worker:
         moment = self._clock.monotonic()
         if moment - self._helped_at >= PACE:
             self._helped_at = moment
-            left = self._store.waiting(self._offers(), now, min(free, AT_ONCE), share.left)
+            left = self._store.waiting(
+                self._offers(),
+                now,
+                min(free, AT_ONCE),
+                share.left,
+                besides=self._round.besides,
+            )
             ids = [each.job.id for each in left]
             mods = {job.id: job.mod for job in self._store.read(Job, Where(ids=ids)).items}
             still = [each for each in left if mods.get(each.job.id) == each.job.mod]
             self._take(still, now, free)
             for each in still:
-                self._punctuality.left(share.foremost(each.job.id, each.job.needs))
+                self._punctuality.left(share.foremost(each.job))
         return now + PACE
 
     def watch_cancels(self) -> Duration:
@@ -250,7 +256,8 @@ class Worker:
         admissions = self._admit(candidates, now, free)
         begin, size = 0, CLAIMED_FIRST
         while begin < len(admissions):
-            self._claim(admissions[begin : begin + size], now)
+            # The time after the read: what was seen to have ended did so before this begins.
+            self._claim(admissions[begin : begin + size], self._clock.now())
             if not begin:
                 self._punctuality.began(admissions[0].candidate.job.run_at, self._clock.now())
             begin, size = begin + size, 2 * size

@@ -50,27 +50,32 @@ def admit(candidate: Candidate, now: Instant, place: Place) -> Admission | None:
 
 
 def comes_to(
-    job_id: str, run_at: Instant, nodes: Sequence[str], node: str, now: Instant
+    job_id: str,
+    run_at: Instant,
+    nodes: Sequence[str],
+    node: str,
+    now: Instant,
+    failed: str | None = None,
 ) -> Instant:
     """Tell from when a node may take a job: at once if it is the job's first; not after now: now.
 
     The others follow in an order of their own for each job, for a fifth of a second each, round
     and round. So nodes that wake at one instant do not all try for the same jobs, and a job whose
-    first node is full or stopped is not held up for long. The order changes little when a node
-    comes or goes (highest random weight:
+    first node is full or stopped is not held up for long. The node that `failed` a retry is the
+    last. The order changes little when a node comes or goes (highest random weight:
     https://www.microsoft.com/en-us/research/wp-content/uploads/2017/02/HRW98.pdf).
     """
-    mine = _weight(job_id, node)
-    rank = sum(_weight(job_id, other) > mine for other in nodes)
+    mine = _weight(job_id, node, failed)
+    rank = sum(_weight(job_id, other, failed) > mine for other in nodes)
     if rank == 0:
         return run_at
     passed = max(0, now - run_at) // ELSEWHERE
     return run_at + ELSEWHERE * (passed + (rank - passed) % (max(rank, len(nodes) - 1) + 1))
 
 
-def foremost(job_id: str, nodes: Sequence[str]) -> str | None:
+def foremost(job_id: str, nodes: Sequence[str], failed: str | None = None) -> str | None:
     """Tell whose a job is before any other's; None: there is no node."""
-    return max(nodes, key=lambda node: _weight(job_id, node), default=None)
+    return max(nodes, key=lambda node: _weight(job_id, node, failed), default=None)
 
 
 def _wait(candidate: Candidate, now: Instant) -> Admission | None:
@@ -81,8 +86,8 @@ def _wait(candidate: Candidate, now: Instant) -> Admission | None:
     return Admission(candidate=candidate, job=replace(job, run_at=now + job.retry_delay))
 
 
-def _weight(job_id: str, node: str) -> tuple[int, str]:
-    return crc32(f"{job_id}\0{node}".encode()), node
+def _weight(job_id: str, node: str, failed: str | None) -> tuple[bool, int, str]:
+    return node != failed, crc32(f"{job_id}\0{node}".encode()), node
 
 
 def _judge(
@@ -162,5 +167,4 @@ def _crowded_out(candidate: Candidate) -> bool:
 
 
 def _kept_for_others(job: Job, now: Instant, place: Place) -> bool:
-    retrying = job.state == "scheduled" and job.node == place.node
-    return retrying and place.others and now < job.run_at + ELSEWHERE
+    return job.failed_on == place.node and place.others and now < job.run_at + ELSEWHERE

@@ -121,6 +121,11 @@ class Job:
         return self.attempts[-1].node if self.attempts else None
 
     @property
+    def failed_on(self) -> str | None:
+        """The node whose attempt failed, where it waits for a retry."""
+        return self.node if self.retry_delay is not None else None
+
+    @property
     def started_at(self) -> Instant | None:
         """When its first attempt started."""
         return self.attempts[0].started_at if self.attempts else None

@@ -45,6 +45,9 @@ FOLLOWED: Duration = 15 * SECOND  # how long a job is followed since that was as
 
 INTENTIONS_A_CHANGE = 6
 
+# Asked of a job by its id, needs and instant, and the node that failed it (of a retry that waits).
+Mine = Callable[[str, str, Instant, str | None], bool]
+
 R = TypeVar(
     "R",
     Schedule,
@@ -178,14 +181,14 @@ class Store(Protocol):
         offers: frozenset[str],
         until: Instant,
         limit: int,
-        mine: Callable[[str, str, Instant], bool] = lambda *_: True,
+        mine: Mine = lambda *_: True,
         *,
         each: int | None = None,
         besides: AbstractSet[str] = frozenset(),
     ) -> Sequence[Candidate]:
         """Jobs that may start by `until` and need only what is offered, earliest first.
 
-        `mine` is asked, with id, needs and instant, which of them the caller wants to be given.
+        `mine` tells which of them the caller wants to be given.
         Of what is queued or retried of a line no more than `each`, nor than its `max_running` has
         room for, and none of the lines `besides`. Also what has expired by `until`.
         Of a schedule whose jobs run alone, the first queued or retrying one (what has begun comes

@@ -13,6 +13,7 @@ from synccron.model.admit import ELSEWHERE
 from synccron.model.change import pause, register
 from synccron.model.job import DeadLetter, Miss
 from synccron.model.lease import Term
+from synccron.model.order import triggered
 from synccron.model.plan import Due, Plan
 from synccron.model.schedule import Retry
 from synccron.model.time import MINUTE, SECOND
@@ -264,6 +265,71 @@ def test_a_node_that_leaves_its_jobs_loses_its_turn_within_a_fifth_of_a_second_a
     assert first[0] == 0
     assert ELSEWHERE <= first[-1] <= ELSEWHERE + 100
     assert others == [[0] * 4] * 2
+
+
+def test_a_retry_starts_on_another_node_at_its_instant_whoever_comes_first_otherwise(
+    node: "Node", make_node: "Callable[[str], Node]"
+) -> None:
+    for number in range(4):  # some are this node's before any other's, and some the other's
+        name = f"job-{number}"
+        node.register(id=name, cron="0 0 1 1 *", retry=Retry(max_attempts=2, delay=SECOND))
+        order = triggered(node.schedule(name), "k", None, node.clock.now())
+        assert node.store.enqueue(order, 0) is not None
+    node.worker.turn()
+    for run in node.handlers.runs:
+        run.end("failed")
+    node.worker.settle_ended()
+    other = make_node("n2")
+    (at,) = {job.run_at for job in node.jobs()}
+    node.advance_to(at)
+    node.worker.turn()
+    assert len(node.handlers.runs) == 4
+    other.worker.turn()
+    assert len(other.handlers.runs) == 4
+
+
+def test_a_retry_that_no_other_node_takes_starts_where_it_failed(
+    node: "Node", make_node: "Callable[[str], Node]"
+) -> None:
+    node.register(cron="0 0 1 1 *", retry=Retry(max_attempts=2, delay=SECOND))
+    order = triggered(node.schedule(), "k", None, node.clock.now())
+    assert node.store.enqueue(order, 0) is not None
+    node.worker.turn()
+    node.handlers.runs[0].end("failed")
+    node.worker.settle_ended()
+    stuck = make_node("n2")
+    (job,) = node.jobs()
+    for late in (0, ELSEWHERE - 1, ELSEWHERE, ELSEWHERE + 50):
+        node.advance_to(job.run_at + late)
+        stuck.store.renew(stuck.session)
+        node.worker.turn()
+        assert (len(node.handlers.runs) == 2) == (late >= ELSEWHERE)
+
+
+def test_an_attempt_starts_after_what_it_was_seen_to_follow_has_ended(
+    node: "Node", clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.register(cron="0 0 1 1 *", overlap="queue")
+    for key in ("a", "b"):
+        order = triggered(node.schedule(), key, None, clock.now())
+        assert node.store.enqueue(order, 0) is not None
+        clock.advance(1)
+    node.worker.turn()
+    waiting = node.store.waiting
+
+    def ends_meanwhile(*given: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        clock.advance(5)
+        node.handlers.runs[0].end()
+        node.worker.settle_ended()
+        return waiting(*given, **options)
+
+    monkeypatch.setattr(node.store, "waiting", ends_meanwhile)
+    node.worker.turn()
+    first, second = node.jobs()
+    assert first.finished_at is not None
+    assert second.started_at is not None
+    assert first.finished_at <= second.started_at
 
 
 def test_a_pause_takes_back_what_was_written_ahead(node: "Node") -> None:

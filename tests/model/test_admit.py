@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from synccron.model.admit import ELSEWHERE, Place, admit, comes_to
+from synccron.model.admit import ELSEWHERE, Place, admit, comes_to, foremost
 from synccron.model.job import Admission
 from synccron.model.time import SECOND
 from tests.make import NOW, attempt, candidate, job, schedule
@@ -124,6 +124,15 @@ def test_a_turn_that_has_not_come_is_the_next_one(late, which):
     at = comes_to("job", NOW, NODES, node, NOW + late)
     assert at == NOW or at > NOW + late - ELSEWHERE
     assert comes_to("job", NOW, NODES, node, max(at, NOW + late)) <= max(at, NOW + late)
+
+
+def test_the_node_that_failed_a_retry_is_the_last_for_it():
+    for retry in map(str, range(50)):
+        failed = foremost(retry, NODES)
+        assert foremost(retry, NODES, failed) not in (failed, None)
+        at = comes_to(retry, NOW, NODES, failed or "", NOW, failed)
+        assert at == NOW + (len(NODES) - 1) * ELSEWHERE
+        assert comes_to(retry, NOW, [failed or ""], failed or "", NOW, failed) == NOW
 
 
 def test_who_comes_or_goes_changes_the_first_node_of_few_jobs():

@@ -39,7 +39,7 @@ from synccron.model.lease import Counter, Node, Session, Term, Totals
 from synccron.model.plan import Due, Plan
 from synccron.model.schedule import Definition, JsonText, Revision, Schedule, Tombstone
 from synccron.model.time import SECOND, Duration, Instant
-from synccron.store.base import EVERYTHING, FOLLOWED, Limits, Look, Page, R, Where
+from synccron.store.base import EVERYTHING, FOLLOWED, Limits, Look, Mine, Page, R, Where
 
 PIECE = 500  # jobs that one piece of a round of retention removes
 
@@ -219,7 +219,7 @@ class MemoryStore:
         offers: frozenset[str],
         until: Instant,
         limit: int,
-        mine: Callable[[str, str, Instant], bool] = lambda *_: True,
+        mine: Mine = lambda *_: True,
         *,
         each: int | None = None,
         besides: AbstractSet[str] = frozenset(),
@@ -1047,8 +1047,8 @@ def _place_in_line(job: Job) -> tuple[bool, bool, Instant, str]:
     return not job.begun, job.state != "queued" and job.begun, job.run_at, job.id
 
 
-def _asked(job: Job) -> tuple[str, str, Instant]:
-    return job.id, job.needs, job.run_at
+def _asked(job: Job) -> tuple[str, str, Instant, str | None]:
+    return job.id, job.needs, job.run_at, job.failed_on
 
 
 def _marks(jobs: Iterable[Job]) -> set[tuple[str, int]]:

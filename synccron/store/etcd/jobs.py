@@ -25,6 +25,7 @@ from synccron.model.lease import Session
 from synccron.model.needs import SHELL
 from synccron.model.schedule import JsonText
 from synccron.model.time import Instant
+from synccron.store.base import Mine
 from synccron.store.codec import decode, encode
 from synccron.store.etcd import misses, notices
 from synccron.store.etcd.cluster import Cluster
@@ -55,7 +56,7 @@ def waiting(
     offers: frozenset[str],
     until: Instant,
     limit: int,
-    mine: Callable[[str, str, Instant], bool],
+    mine: Mine,
     *,
     each: int | None,
     besides: AbstractSet[str],
@@ -64,7 +65,7 @@ def waiting(
 
     def wanted(entry: Entry) -> bool:
         needs = entry.document["needs"]
-        return needs in offers and mine(entry.id, needs, entry.run_at)
+        return needs in offers and mine(entry.id, needs, entry.run_at, entry.failed_on)
 
     with cluster.view() as view:
         ready = view.waiting(until, wanted, each=each or limit, besides=besides)

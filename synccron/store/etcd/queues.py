@@ -52,6 +52,12 @@ class Entry:
         return self.run_at, self.pair.mod, self.pair.key
 
     @property
+    def failed_on(self) -> str | None:
+        """The node whose attempt failed, where it waits for a retry."""
+        found = self.document
+        return None if found["retry_delay"] is None else str(found["attempts"][-1]["node"])
+
+    @property
     def alone(self) -> bool:
         """Whether no other attempt of its line may run beside it."""
         return bool(self.document["alone"])

@@ -36,7 +36,7 @@ from synccron.model.lease import Counter, Node, Session, Term, Totals
 from synccron.model.plan import Due, Plan
 from synccron.model.schedule import JsonText, Revision, Schedule, Tombstone
 from synccron.model.time import Duration, Instant
-from synccron.store.base import EVERYTHING, Limits, Look, Page, R, Where
+from synccron.store.base import EVERYTHING, Limits, Look, Mine, Page, R, Where
 from synccron.store.codec import encode
 from synccron.store.etcd import chunks, copy, jobs, nodes, notices, prune, reading, schedules
 from synccron.store.etcd.address import address, login
@@ -135,7 +135,7 @@ class EtcdStore:
         offers: frozenset[str],
         until: Instant,
         limit: int,
-        mine: Callable[[str, str, Instant], bool] = lambda *_: True,
+        mine: Mine = lambda *_: True,
         *,
         each: int | None = None,
         besides: AbstractSet[str] = frozenset(),

@@ -7,7 +7,7 @@ compares it.
 import json
 import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import islice
@@ -29,6 +29,7 @@ from synccron.model.job import (
 from synccron.model.lease import Session
 from synccron.model.schedule import Definition, JsonText
 from synccron.model.time import Instant
+from synccron.store.base import Mine
 from synccron.store.sqlite.records import (
     delete_unbegun,
     insert_jobs,
@@ -43,6 +44,7 @@ from synccron.store.sqlite.rows import (
     JOB_COLUMNS,
     REPLACES,
     RUN_AT,
+    failed_on,
     job_of,
     read_definition,
 )
@@ -92,7 +94,7 @@ def waiting(
     offers: frozenset[str],
     until: Instant,
     limit: int,
-    mine: Callable[[str, str, Instant], bool],
+    mine: Mine,
     *,
     each: int | None,
     besides: AbstractSet[str],
@@ -105,7 +107,7 @@ def waiting(
     }
     far = map(job_of, db.execute(_FAR, (until, until, limit)))
     late = map(job_of, db.execute(_EXPIRED, (until, limit)))
-    for job in (*far, *(each for each in late if mine(each.id, each.needs, each.run_at))):
+    for job in (*far, *(each for each in late if mine(each.id, each.needs, each.run_at, None))):
         if job.needs in offers:
             found[job.id] = job
     first = sorted(found.values(), key=lambda job: (job.run_at, job.mod))
@@ -116,7 +118,7 @@ def _ready(
     db: sqlite3.Connection,
     needs: str,
     until: Instant,
-    mine: Callable[[str, str, Instant], bool],
+    mine: Mine,
     each: int,
     besides: AbstractSet[str],
 ) -> Iterator[Job]:
@@ -134,7 +136,7 @@ def _ready(
                     mark, more = (row[RUN_AT], seq), True
                     break
                 continue
-            if not mine(row[ID], needs, row[RUN_AT]):
+            if not mine(row[ID], needs, row[RUN_AT], failed_on(row)):
                 continue
             job = job_of(row[:-3])
             if phase != "intended" and not job.replaces:

@@ -63,6 +63,7 @@ SCHEDULE_SELECT = (
 
 RUN_AT, ID = JOB_FIELDS.index("run_at"), JOB_FIELDS.index("id")
 REPLACES = JOB_FIELDS.index("replaces")
+_RETRY_DELAY = JOB_FIELDS.index("retry_delay")
 _ATTEMPTS = JOB_FIELDS.index("attempts")
 _FLAGS = ("alone", "replaces")
 _MOD = JOB_FIELDS.index("mod")
@@ -84,6 +85,11 @@ def job_of(row: Row) -> Job:
     for flag in _FLAGS:
         values[flag] = bool(values[flag])
     return Job(**values)
+
+
+def failed_on(row: Row) -> str | None:
+    """Read the node whose attempt failed, where a job waits for a retry."""
+    return None if row[_RETRY_DELAY] is None else job_of(row[: len(JOB_FIELDS)]).failed_on
 
 
 def job_values(job: Job, mod: int) -> list[Any]:

@@ -28,7 +28,7 @@ from synccron.model.lease import Counter, Node, Session, Term, Totals
 from synccron.model.plan import Due, Plan
 from synccron.model.schedule import JsonText
 from synccron.model.time import Duration, Instant
-from synccron.store.base import EVERYTHING, FOLLOWED, Limits, Look, Page, R, Where
+from synccron.store.base import EVERYTHING, FOLLOWED, Limits, Look, Mine, Page, R, Where
 from synccron.store.sqlite import chunks, copy, jobs, nodes, notices, prune, reading, schedules
 from synccron.store.sqlite.connection import Readers, check, failed, version
 from synccron.store.sqlite.create import create as create_database
@@ -151,7 +151,7 @@ class SqliteStore:
         offers: frozenset[str],
         until: Instant,
         limit: int,
-        mine: Callable[[str, str, Instant], bool] = lambda *_: True,
+        mine: Mine = lambda *_: True,
         *,
         each: int | None = None,
         besides: AbstractSet[str] = frozenset(),
