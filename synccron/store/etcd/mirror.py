@@ -38,8 +38,9 @@ class Horizon:
 class Mirror:
     """Keeps one view; a thread of its own watches.
 
-    `_reached` is the revision that the view shows; the condition guards both. `_error` is why it
-    does not follow at the moment.
+    `_reached` is the revision that the view shows, `_loaded` how many pages were read to begin
+    with, which may be many: whoever waits, waits as long as there are more. The condition guards
+    them. `_error` is why it does not follow at the moment.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Mirror:
         self._condition = threading.Condition()
         self._view = View(layout, base)
         self._reached = -1
+        self._loaded = 0
         self._error: StoreError | None = None
         self._skews: dict[str, Duration] = {}
         self._closed = threading.Event()
@@ -93,13 +95,7 @@ class Mirror:
             # Somebody has to ask whether it is over: all who read here would wait for another.
             self._etcd.range(self._layout.meta(), count_only=True)
         with self._condition:
-            following = self._condition.wait_for(
-                lambda: (
-                    self._etcd.trouble is not None
-                    or (self._error is None and self._reached >= self._horizon.revision)
-                ),
-                self._timeout if self._error is None else min(self._timeout, _PATIENCE),
-            )
+            following = self._wait()
             # While calls fail, a silent watch proves nothing.
             trouble = self._error or self._etcd.trouble
             if trouble is not None:
@@ -108,6 +104,20 @@ class Mirror:
                 self._etcd.abandon()
                 raise StoreError("the watch of etcd has fallen silent")
             yield self._view
+
+    def _wait(self) -> bool:
+        """Wait until it follows or fails; False: nothing has come in for too long."""
+        while True:
+            loaded = self._loaded
+            following = self._condition.wait_for(
+                lambda: (
+                    self._etcd.trouble is not None
+                    or (self._error is None and self._reached >= self._horizon.revision)
+                ),
+                self._timeout if self._error is None else min(self._timeout, _PATIENCE),
+            )
+            if following or self._loaded == loaded:
+                return following
 
     def skews(self) -> dict[str, Duration]:
         """Tell how far the wall clock of each session was ahead of ours, in ms."""
@@ -141,6 +151,8 @@ class Mirror:
             revision = revision or answer.header.revision
             for kv in answer.kvs:
                 view.set(pair_of(kv))
+            with self._condition:
+                self._loaded += 1
         with self._condition:
             self._view, self._reached = view, revision
         self._note(None)
