@@ -15,7 +15,7 @@ from synccron.cli.files import read_files, warnings
 from synccron.cli.schema import schema
 from synccron.errors import InvalidInput
 from synccron.model.definition import DEFAULTS, FIELDS, RETRY_FIELDS
-from synccron.model.schedule import Definition, Retry
+from synccron.model.schedule import Definition, Notify, Retry
 
 
 def read(text: str | bytes) -> list[Definition]:
@@ -232,3 +232,15 @@ def test_an_error_in_a_list_names_the_place_of_its_element():
         "      - command: y\n      - webhook: nowhere\n        on: failure\n"
     )
     assert line.startswith("<stdin>:7:18: notify.1.webhook: expected http://")
+
+
+def test_who_is_told_comes_from_the_defaults_unless_a_schedule_says_otherwise():
+    text = (
+        "defaults:\n  notify: [{on: failure, command: page}]\n"
+        "schedules:\n  a: {cron: '@daily', run: x}\n  b: {cron: '@daily', run: x, notify: []}\n"
+        "  c: {cron: '@daily', run: x, notify: [{webhook: 'https://chat.example/'}]}\n"
+    )
+    a, b, c = read(text)
+    assert a.notify == (Notify(on=("failure",), command="page"),)
+    assert b.notify == ()
+    assert c.notify == (Notify(webhook="https://chat.example/"),)
