@@ -4,10 +4,11 @@ What has been read is not read again. Of a job that ended elsewhere there is the
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from synccron.clock import Bell, Clock
-from synccron.errors import JobNotSettled
+from synccron.errors import JobNotSettled, StoreFull, StoreReadonly
 from synccron.handlers.log import LogReader
 from synccron.model.chunk import Chunk
 from synccron.model.job import SETTLED
@@ -102,7 +103,8 @@ def follow(
         if job.state in SETTLED:
             break
         if job.state == "running" and not logs.here and clock.monotonic() >= ask_at:
-            client.follow(job_id)
+            with suppress(StoreFull, StoreReadonly):  # then there is the tail, at the end
+                client.follow(job_id)
             ask_at = clock.monotonic() + ASK
         left = LOOK if until is None else min(LOOK, until - clock.monotonic())
         if left <= 0:

@@ -119,8 +119,8 @@ class LogReader:
 
     @property
     def there(self) -> bool:
-        """Whether there is such a log on this host."""
-        return self._path.exists()
+        """Whether there is such a log on this host, and may be read."""
+        return os.access(self._path, os.R_OK)
 
     def read(self) -> Iterator[tuple[int, bytes]]:
         """Give what has been written since, a part at a time: its place, and its bytes."""

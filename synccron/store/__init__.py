@@ -109,7 +109,8 @@ def _default_file() -> Path:
     given = Path(os.environ.get("STATE_DIRECTORY", "").partition(":")[0])
     if given.is_absolute():
         return given / path.name
-    if os.geteuid() == 0 or path.exists():
+    # not Path.exists: it raises where a folder is private to others
+    if os.geteuid() == 0 or os.path.exists(path):  # noqa: PTH110
         return path
     state = os.environ.get("XDG_STATE_HOME", "")
     folder = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"

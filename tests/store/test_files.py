@@ -212,3 +212,21 @@ def test_the_default_store_is_the_users_own_where_there_is_no_systems(monkeypatc
     monkeypatch.setenv("XDG_STATE_HOME", "relative")
     monkeypatch.setenv("HOME", "/home/me")
     assert default_store_url() == "sqlite:///home/me/.local/state/synccron/synccron.db"
+
+
+def test_a_system_store_in_a_folder_that_is_private_to_others_is_not_ones_own(
+    tmp_path, monkeypatch
+):
+    private = tmp_path / "private"
+    private.mkdir(mode=0)
+    monkeypatch.setattr("synccron.store._SYSTEM", str(private / "synccron.db"))
+    monkeypatch.setenv("XDG_STATE_HOME", "/own")
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        assert default_store_url() == "sqlite:///own/synccron/synccron.db"
+    finally:
+        if user == 0:
+            os.seteuid(0)
