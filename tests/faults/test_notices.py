@@ -1,6 +1,7 @@
 """A node is killed while it tells people: it is not told again, and that is said."""
 
 import json
+import secrets
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ class Process:
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "synccron", "run", "--store", store, "--id", name),
-                *("--log", "json", "--lease", "500ms", "--node-lease", "2s", "--drain", "0"),
+                *("--log", "json", "--lease", "2s", "--node-lease", "4s", "--drain", "0"),
             ],
             stderr=subprocess.PIPE,
             text=True,
@@ -70,10 +71,17 @@ def nodes() -> Iterator[list[Process]]:
         each.kill()
 
 
+@pytest.fixture(params=["sqlite", "etcd"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "synccron.db")
+    url: str = request.getfixturevalue("etcd").url(f"test/{secrets.token_hex(8)}")
+    return url
+
+
 def test_what_a_killed_node_was_telling_is_told_at_most_once_and_said(
-    tmp_path: Path, nodes: list[Process]
+    store: str, tmp_path: Path, nodes: list[Process]
 ) -> None:
-    store = str(tmp_path / "synccron.db")
     with Hook() as hook, Client(store, create=True) as client:
         hook.answers = [hook.hold, 200]
         on = ["failure", "recovery"]
