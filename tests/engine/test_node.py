@@ -1,8 +1,10 @@
 """Whole nodes on a real store, with real handlers and the machine's clock."""
 
 import json
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 
 from synccron.client import Client, Notify, Schedule
 from synccron.engine.node import Node
-from synccron.errors import IdTaken, InvalidInput
+from synccron.errors import IdTaken, InvalidInput, StoreNewer
 from synccron.events import Event
 from tests.hooks import Hook
 
@@ -246,3 +248,17 @@ def test_a_node_tells_a_webhook_and_a_command_of_failures_and_recoveries(
     assert events == ["failure", "failure", "recovery"]  # the first was answered with 500
     (line,) = out.read_text().splitlines()
     assert json.loads(line)["schedule_id"] == "job"
+
+
+def test_a_node_that_meets_what_only_a_later_version_knows_ends_and_names_it(
+    path: str, client: Client, start: Callable[..., Watched]
+) -> None:
+    watched = start()
+    watched.until("leader_acquired")
+    client.register(Schedule(id="job", cron=EVERY_SECOND, run="true"))
+    with closing(sqlite3.connect(path)) as later, later:
+        later.execute(
+            "UPDATE revisions SET definition = json_set(definition, '$.of_a_later_version', 1)"
+        )
+    with pytest.raises(StoreNewer, match="of_a_later_version"):
+        watched.node.wait()
