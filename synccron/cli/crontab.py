@@ -7,7 +7,7 @@ left out, never guessed. Nothing is read here but the text: whose home is where 
 import hashlib
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,14 +88,16 @@ def translate(
     system: bool,
     user: str | None,
     home: Home,
+    taken: Collection[str] = (),
 ) -> Imported:
     """Translate a crontab, line by line.
 
     `zone` is the host's: lines without CRON_TZ are by its clock. `system`: a user stands before
     each command; else `user` (None: the node's) is whose it is. `home` tells the folder of a user.
+    `taken` are ids that other crontabs have.
     """
     done, settings, above = Imported(), _Settings(), list[str]()
-    names: set[str] = set()
+    names = set(taken)
     for number, line in enumerate(text.split("\n"), start=1):
         bare = line.lstrip(" \t").rstrip("\r")
         if not bare.strip():

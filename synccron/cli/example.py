@@ -4,6 +4,8 @@ EXAMPLE = """\
 # A schedule file. Check it with `synccron validate jobs.yaml`,
 # apply it with `synccron register -f jobs.yaml`, as often as you like.
 
+owner: web-team                  # for --prune and against others' mistakes; may be left out
+
 defaults:                        # any field; each schedule may have its own instead
   tz: UTC
 

@@ -3,6 +3,7 @@
 import getpass
 import os
 import pwd
+import re
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +16,12 @@ from synccron.cli.paper import say
 from synccron.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from synccron.cli.crontab import Imported
+    from synccron.cli.crontab import Entry
 
 app = typer.Typer()
 
-_SYSTEM = ("/etc/crontab", "/etc/cron.d/")
+_SYSTEM = ("/etc/crontab", "/etc/cron.d")
+_READ = re.compile(r"[A-Za-z0-9_-]+")  # of a folder, cron reads no other names
 _SPOOL = "/var/spool/cron/"
 _LARGEST = 1024 * 1024  # bytes
 
@@ -27,7 +29,7 @@ _LARGEST = 1024 * 1024  # bytes
 @command(app, "import-crontab", store=False)
 def import_crontab(
     call: Call,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A crontab, or - for stdin.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A crontab, a folder of them, or -.")],
     system: Annotated[
         bool, typer.Option("--system", help="A user stands before each command (/etc/crontab).")
     ] = False,
@@ -45,38 +47,56 @@ def import_crontab(
     if system and user is not None:
         raise InvalidInput("--system and --user exclude each other: the lines say whose they are")
     zone = tz or _zone()
-    done = translate(
-        _read(file), zone=zone, system=system, user=None if system else user or _owner(file),
-        home=_home,
-    )  # fmt: skip
-    for each in done.said:
-        say(f"{file}:{each.line}: {'left out: ' if each.left_out else ''}{each.message}")
-    if call.json:
-        print_json(
-            {
-                "defaults": {"tz": zone},
-                "schedules": {each.id: each.fields for each in done.entries},
-            }
+    found: list[Entry] = []
+    above: list[str] = []
+    complete = True
+    for name in _crontabs(file, system=system):
+        done = translate(
+            _read(name),
+            zone=zone,
+            system=system,
+            user=None if system else user or _owner(name),
+            home=_home,
+            taken={each.id for each in found},
         )
+        for each in done.said:
+            say(f"{name}:{each.line}: {'left out: ' if each.left_out else ''}{each.message}")
+            complete = complete and not each.left_out
+        found += done.entries
+        above += done.comments
+    if call.json:
+        schedules = {each.id: each.fields for each in found}
+        print_json({"defaults": {"tz": zone}, "schedules": schedules})
     else:
-        print(_text(done, file, zone), end="")
-    return 1 if any(each.left_out for each in done.said) else 0
+        print(_text(found, above, file, zone), end="")
+    return 0 if complete else 1
 
 
-def _text(done: "Imported", file: str, zone: str) -> str:
+def _crontabs(file: str, *, system: bool) -> list[str]:
+    """Name the crontabs that are meant: the file, or those of a folder that cron would read."""
+    if not Path(file).is_dir():
+        return [file]
+    if not system:
+        raise InvalidInput(
+            f"{file} is a folder", hint="of system crontabs, as /etc/cron.d is? add --system"
+        )
+    return sorted(str(each) for each in Path(file).iterdir() if _READ.fullmatch(each.name))
+
+
+def _text(found: "list[Entry]", above: list[str], file: str, zone: str) -> str:
     from synccron.cli.text import HEAD, NOTHING, file_text, schedule_text
 
     source = "stdin" if file == "-" else file
     head = [
         f"from {source}, by synccron import-crontab",
         "Commands find the input, null, on their standard input, where cron gave them nothing.",
-        *([""] if done.comments else []),
-        *done.comments,
+        *([""] if above else []),
+        *above,
     ]
     text = file_text(head, {"defaults": {"tz": zone}})
-    if not done.entries:
+    if not found:
         return text + NOTHING
-    entries = (schedule_text(each.id, each.fields, each.comments) for each in done.entries)
+    entries = (schedule_text(each.id, each.fields, each.comments) for each in found)
     return text + HEAD + "".join(f"\n{each}" for each in entries)
 
 

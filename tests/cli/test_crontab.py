@@ -260,6 +260,22 @@ def test_the_command_gives_json_that_register_takes_too(cli):
     assert cli("register", "-f", "-", stdin=told.out).status == 0
 
 
+def test_a_folder_of_system_crontabs_is_one_file_of_those_that_cron_reads(cli, tmp_path):
+    for name, text in {
+        "b": "* * * * * root run\n",
+        "a": "A=1\n0 1 * * * root run\n@reboot root no\n",
+        "c.dpkg-old": "* * * * * root old\n",
+    }.items():
+        (tmp_path / name).write_text(text)
+    told = cli("import-crontab", str(tmp_path), "--system", "--tz", "UTC", "--json")
+    first, second = told.json["schedules"].items()
+    assert (first[0], first[1]["env"]) == ("run", {"A": "1"})
+    assert second[0].startswith("run-")
+    assert "env" not in second[1]
+    assert told.err.startswith(f"{tmp_path}/a:3: left out")
+    assert cli("import-crontab", str(tmp_path), "--tz", "UTC").status == 2
+
+
 def test_a_crontab_without_jobs_is_a_file_without_schedules(cli):
     told = cli("import-crontab", "-", "--tz", "UTC", stdin="# nothing\n")
     assert told.status == 0
