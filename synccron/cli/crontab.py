@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from synccron.model.definition import define
@@ -22,7 +23,8 @@ _SETTING = re.compile(r"""\s*("[^"]*"|'[^']*'|[^\s="']+)\s*=\s*(.*?)\s*$""")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORD = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _FIELDS = 5
-_LONGEST_NAME = 48
+_LONGEST_NAME = 64
+_WORDS, _MOST_WORDS = 3, 6  # of a name: more make a sentence
 _OWN = frozenset({"CRON_TZ", "MAILTO", "MAILFROM", "SHELL", "CONTENT_TYPE", "RANDOM_DELAY"})
 # Words of a command that say nothing of what it does.
 _PREFIXES = frozenset(
@@ -265,10 +267,13 @@ def _fed(command: str, given: str) -> str:
 
 
 def _name(command: str, whole: str, taken: set[str]) -> str:
-    """Name a schedule by what it runs; a digest of the line tells those apart that run the same."""
-    plain = "-".join(_telling(command))[:_LONGEST_NAME].strip("-._") or "job"
-    if plain not in taken:
-        return plain
+    """Name a schedule by what it runs; where another does so, by more of it, then by a digest."""
+    words = list(islice(_telling(command), _MOST_WORDS))
+    for count in range(_WORDS, _MOST_WORDS + 1):
+        plain = "-".join(words[:count])[:_LONGEST_NAME].strip("-._") or "job"
+        if plain not in taken:
+            return plain
+    plain = "-".join(words[:_WORDS])[:_LONGEST_NAME].strip("-._") or "job"
     digest = hashlib.sha256(whole.encode()).hexdigest()
     length = 4
     while (name := f"{plain}-{digest[:length]}") in taken:
@@ -281,19 +286,14 @@ def _name(command: str, whole: str, taken: set[str]) -> str:
 def _telling(command: str) -> Iterator[str]:
     """Give the words of a command that tell it from others: the program, and what it is given."""
     words = re.split(r"[\s;&|<>()'\"`]+", command.partition(">")[0])
-    count = 0
     for word in words:
         base = word.rstrip("/").rpartition("/")[2]
         short = word.startswith("-") and not word.startswith("--")  # an option that tells little
         if not base or short or base in _PREFIXES or "=" in word or word.startswith("$"):
             continue
         found = _WORD.findall(base.lstrip("-"))
-        if not found:
-            continue
-        yield "-".join(found)
-        count += 1
-        if count == 3:  # noqa: PLR2004 - more words make a sentence, no name
-            return
+        if found:
+            yield "-".join(found)
 
 
 def _check(name: str, fields: Mapping[str, Any]) -> None:

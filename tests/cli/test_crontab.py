@@ -128,7 +128,7 @@ def test_bad_lines_leave_the_others_alone_and_are_told_by_number():
     assert [(each.line, each.left_out) for each in done.said] == [(1, True), (4, True)]
 
 
-def test_names_tell_what_runs_and_stay_when_lines_are_added_or_moved():
+def test_names_tell_what_runs_and_stay_when_other_lines_are_added():
     lines = [
         "0 1 * * * /usr/local/bin/backup.sh --all >/dev/null 2>&1",
         "0 2 * * * cd /srv && nice ./report",
@@ -143,6 +143,18 @@ def test_names_tell_what_runs_and_stay_when_lines_are_added_or_moved():
     assert len(set(names)) == 6
     more = ["0 0 * * * new", *lines[:3], "0 7 * * * other", *lines[3:]]
     assert set(names) < {each.id for each in imported("\n".join(more)).entries}
+
+
+def test_names_of_lines_that_run_nearly_the_same_tell_more():
+    lines = "".join(
+        f"{n} 6 * * * test -x /usr/sbin/anacron || run-parts --report /etc/cron.{name}\n"
+        for n, name in enumerate(("daily", "weekly", "monthly"))
+    )
+    assert [each.id for each in imported(lines).entries] == [
+        "anacron-run-parts-report",
+        "anacron-run-parts-report-cron.weekly",
+        "anacron-run-parts-report-cron.monthly",
+    ]
 
 
 def test_the_same_line_twice_is_two_schedules():
