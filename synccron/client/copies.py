@@ -16,7 +16,7 @@ from synccron.model.job import Job, State
 from synccron.model.schedule import Definition, Revision
 from synccron.model.time import Instant
 from synccron.store.base import Store
-from synccron.store.copy import LONGEST_LINE, begun, lines, records
+from synccron.store.copy import BEGINNING, LONGEST_LINE, begun, lines, records
 
 Counts = dict[str, int]  # how many records of each kind
 _COUNTED = {
@@ -36,8 +36,9 @@ _COUNTED = {
 def backup(store: Store, file: Path, now: Instant) -> Counts:
     """Write a copy to a file of mode 0600, in place of one that is there, once it is whole.
 
-    Raises InvalidInput where the file can't be written, and StoreError.
+    Raises InvalidInput where the file can't be written or is something else, and StoreError.
     """
+    _check_place(file)
     draft = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
         try:
@@ -54,6 +55,22 @@ def backup(store: Store, file: Path, now: Instant) -> Counts:
     except OSError as error:
         raise InvalidInput(f"{file} cannot be written: {error.strerror}") from error
     return counts
+
+
+def _check_place(file: Path) -> None:
+    """Refuse to replace what is no copy: a store's own file, a device."""
+    known = not file.exists()
+    if file.is_file():
+        try:
+            with file.open("rb") as opened:
+                known = opened.read(len(BEGINNING)) in (BEGINNING, b"")
+        except OSError as error:
+            raise InvalidInput(f"{file} cannot be written: {error.strerror}") from error
+    if not known:
+        raise InvalidInput(
+            f"{file} is there, and is no copy of a store: it was not replaced",
+            hint="name another file; - is stdout",
+        )
 
 
 def write(store: Store, out: BinaryIO, now: Instant) -> Counts:

@@ -21,6 +21,7 @@ from synccron.model.time import Instant
 from synccron.store.codec import decode, encode
 
 FORMAT = 1
+BEGINNING = b'{"synccron":{'
 LONGEST_LINE = 64 * 1024 * 1024  # bytes: far more than any record has
 _WHOLE = "nothing was restored: it takes a copy that is whole"
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in KINDS}

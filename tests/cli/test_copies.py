@@ -131,6 +131,20 @@ def test_a_store_that_is_not_empty_is_left_as_it_is(cli, copy):
     assert cli("ls", "--json").json == before
 
 
+@pytest.mark.parametrize("place", ["the store", "/dev/null", "another file"])
+def test_what_is_no_copy_is_never_replaced(cli, copy, store, tmp_path, place):
+    assert copy.exists()
+    other = tmp_path / "other"
+    other.write_text("mine")
+    path = {"the store": store, "another file": other}.get(place, Path("/dev/null"))
+    told = cli("backup", str(path))
+    assert told.status == 2
+    assert "is no copy of a store: it was not replaced" in told.err
+    assert other.read_text() == "mine"
+    assert len(cli("ls", "--json").json) == 2
+    assert not Path("/dev/null").is_file()
+
+
 def test_what_cannot_be_written_is_said_in_a_line(cli, copy):
     told = cli("backup", "/proc/nowhere/x")
     assert told.status == 2
