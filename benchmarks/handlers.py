@@ -188,7 +188,7 @@ def _redis(folder: Path) -> Iterator[str | None]:
 
 
 def section(amount: Amount) -> str:
-    count = amount.pick(3000, 300)
+    count = amount.pick(2000, 300)
     rows: list[Figure] = []
     told: dict[str, list[float]] = {}
     sys.path.insert(0, str(HERE))  # for the guardians' children

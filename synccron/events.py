@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -35,6 +36,7 @@ EventName = Literal[
 ]
 EVENT_NAMES: tuple[str, ...] = get_args(EventName)
 Level = Literal["debug", "info", "warning", "error"]
+_PLAIN = re.compile(r"[!#-<>-~]+")  # printable ASCII but space, quotation mark and equals sign
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ def text_line(event: Event) -> str:
 
 
 def _word(value: Any) -> str:
+    if type(value) is int:  # most that are no text, and writing JSON takes its time
+        return str(value)
     text = value if isinstance(value, str) else json.dumps(value, default=str)
-    plain = text.isprintable() and text.isascii() and not set(text) & set(' "=')
-    return text if plain and text else json.dumps(text)
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)
