@@ -125,6 +125,8 @@ def _places() -> tuple[Path | None, Path | None]:
     for folder in (*reversed(own.parents), own):
         if _is_delegated(folder):
             return own, folder
+    if os.geteuid() != 0 and own.exists() and own.stat().st_uid == os.geteuid():
+        return own, own  # older ones of systemd's say it to root alone, but give it to the user
     # Without a word of systemd's the tree is systemd's alone, if there is one.
     return own, None if Path("/run/systemd/system").exists() else own
 
