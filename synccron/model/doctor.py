@@ -53,7 +53,8 @@ class Condition:
 
     `damage` is what a check of its integrity says. `latency` (ms) is what one durable write takes
     (None: it cannot be written). `free` and `room` are the bytes left and in all on its disk (None:
-    it has none here). `members`, `alarms`, `quota` and `compacts` are etcd's.
+    it has none here). `members`, `alarms`, `quota`, `compacts` and `plain` (what goes to other
+    hosts is not encrypted) are etcd's.
     """
 
     place: str
@@ -67,6 +68,7 @@ class Condition:
     alarms: tuple[str, ...] = ()
     quota: int | None = None
     compacts: bool = True
+    plain: bool = False
 
 
 def judge_store(found: Condition) -> list[Finding]:
@@ -304,6 +306,13 @@ def _judge_members(made: _Made, found: Condition) -> None:
     if not found.alarms:
         made.ok("alarms", "none")
     _judge_quota(made, there, found.quota)
+    if found.plain:
+        made.warning(
+            "tls",
+            "commands and their inputs go to other hosts unencrypted, and whoever is in between"
+            " can change them",
+            "give etcd certificates, and write etcds://",
+        )
     if not found.compacts:
         made.warning(
             "compaction",

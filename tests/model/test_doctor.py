@@ -66,6 +66,7 @@ def test_a_sound_store_has_nothing_but_ok():
         (replace(SQLITE, free=500 * MIB), ("warning", "disk")),
         (replace(ETCD, alarms=("NOSPACE at member 1",)), ("problem", "alarms")),
         (replace(ETCD, compacts=False), ("warning", "compaction")),
+        (replace(ETCD, plain=True), ("warning", "tls")),
         (replace(ETCD, members=MEMBERS[:1]), ("warning", "members")),
         (
             replace(ETCD, members=(*MEMBERS[:2], replace(MEMBERS[2], error="refused"))),

@@ -4,9 +4,12 @@ from contextlib import suppress
 from pathlib import Path
 from subprocess import CalledProcessError
 
+import pytest
+
 from synccron.clock import SystemClock
 from synccron.model.doctor import judge_store
 from synccron.store import examine, open_store
+from synccron.store.etcd import condition
 from tests.etcd import Members
 
 CLOCK = SystemClock()
@@ -34,6 +37,14 @@ def test_a_member_tells_its_version_and_its_size(etcd: Members) -> None:
     assert found.quota is not None
     assert found.alarms == ()
     assert found.latency is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("127.0.0.1", True), ("[::1]", True), ("localhost", True), ("10.0.0.1", False), ("m1", False)],
+)
+def test_what_goes_to_this_host_itself_needs_no_encryption(host: str, own: bool) -> None:
+    assert condition._own(host) is own
 
 
 def test_a_member_that_is_down_and_an_alarm_are_told() -> None:
