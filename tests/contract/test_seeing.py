@@ -178,3 +178,38 @@ def test_what_is_said_of_a_slot_names_leader_epoch_and_node(world):
     assert missed.last is not None
     assert (missed.last.verdict, missed.last.reason) == ("missed", "misfire")
     assert (missed.last.by, missed.last.epoch) == (term.node, term.epoch)
+
+
+def test_an_audit_names_slots_whose_record_is_gone(world):
+    world.register()
+    world.register("whole")
+    at = world.join()
+    world.pass_(5 * MINUTE, at)
+    term = world.lead(at)
+    assert all(world.store.dispatch(term, world.plans(term)))
+    (miss,) = world.store.read(Miss, Where(schedule="job")).items
+    hole = replace(world.pausing(), erased=(miss,))
+    assert world.store.apply([hole])
+    (found,) = [each for each in audit(world.store) if each.violations]
+    assert found.schedule_id == "job"
+    (violation,) = found.violations
+    assert violation.law == "no slot vanishes"
+    assert f"{miss.count} slots from" in violation.message
+
+
+def test_retention_keeps_the_revisions_that_explain_the_slots_that_are_kept(world):
+    at = world.join()
+    for cron in ("* * * * *", "*/2 * * * *", "*/3 * * * *"):
+        world.register(cron=cron)
+        for _ in range(3):
+            world.pass_(6 * MINUTE, at)
+            term = world.lead(at)
+            assert world.store.dispatch(term, world.plans(term)) == [True]
+            world.run(at, world.jobs()[0].id)
+    # Of nine jobs the oldest four go: all of the first rhythm, and one of the second.
+    world.prune(world.lead(at), horizon=0, least=0, most=5)
+    kept = [each.version for each in world.store.read(Revision, Where(schedule="job")).items]
+    assert kept == [3, 2]
+    (found,) = audit(world.store)
+    assert (found.violations, found.jobs) == ((), 5)
+    assert found.missed > 0
