@@ -59,7 +59,7 @@ def main() -> None:
             run("pause", "cleanup", "--reason", "the disk is being moved")
             shoot("ls")
             shoot("next", "--all", "-n", "8")
-            shoot("why", "mirror")
+            shoot("why", "mirror", "--slot", missed_slot(store))
             shoot("status", "--watch")
             shoot("audit")
         finally:
@@ -78,6 +78,13 @@ def wait_for_history(store: str) -> None:
     with Client(store) as client:
         while len(client.jobs(schedule="feed", states=["completed", "failed"])) < RAN:
             moment.wait(0.2)
+
+
+def missed_slot(store: str) -> str:
+    """Give a slot that met an earlier job."""
+    with Client(store) as client:
+        found = [each for each in client.misses("mirror") if each.reason == "overlap"]
+    return f"{found[0].first:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def shoot(*words: str) -> None:

@@ -13,7 +13,7 @@ from synccron.clock import Bell, SystemClock
 from synccron.model.job import SETTLED
 
 if TYPE_CHECKING:
-    from synccron.client import Client
+    from synccron.client import Client, Job
 
 app = typer.Typer()
 
@@ -64,6 +64,12 @@ def _page(paper: Paper, client: "Client") -> Iterator[str]:
     running = client.jobs(states=["running"], limit=WATCHED)
     if running:
         yield from ("", paper.tint("running", "bold"), *job_table(paper, running))
-    ended = client.jobs(states=sorted(SETTLED), limit=WATCHED)
+    # Jobs come in the order in which they were made, and that is ahead of their time.
+    recent = client.jobs(states=sorted(SETTLED), limit=5 * WATCHED)
+    ended = sorted((job for job in recent if job.finished_at), key=_ending, reverse=True)[:WATCHED]
     if ended:
         yield from ("", paper.tint("ended last", "bold"), *job_table(paper, ended))
+
+
+def _ending(job: "Job") -> float:
+    return 0 if job.finished_at is None else job.finished_at.timestamp()

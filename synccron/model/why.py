@@ -360,10 +360,13 @@ def _cause(at: Past, miss: Miss) -> Iterator[str]:
 
 def _overlapped(at: Past) -> str:
     for each in at.beside:
-        begun = each.started_at or each.created_at
-        if begun <= at.slot and (each.finished_at is None or each.finished_at >= at.slot):
-            ended = "runs" if each.finished_at is None else f"ended at {_at(each.finished_at)}"
-            return f"An earlier job was still under way: {each.id}, which {ended}."
+        if each.intention or each.run_at >= at.slot:
+            continue
+        if each.finished_at is None:
+            return f"An earlier job was still under way: {each.id}, which is {each.state}."
+        if each.finished_at >= at.slot:
+            ended = format_instant(each.finished_at)
+            return f"An earlier job was still under way: {each.id}, which ended at {ended}."
     return "An earlier job of the schedule was still queued, running or waiting for a retry."
 
 

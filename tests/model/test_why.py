@@ -268,8 +268,10 @@ def test_a_miss_of_many_says_so_and_who_gave_the_command() -> None:
 
 
 def test_the_job_that_was_in_the_way_is_named() -> None:
-    earlier = job(schedule(), NOW, attempts=(attempt(started=NOW),), finished_at=SLOT + 30 * SECOND)
-    text = behind(miss=missed("overlap", epoch=None), beside=[earlier])[1]
+    earlier = replace(ran(finished_at=SLOT + 30 * SECOND), id="earlier", run_at=NOW, slot=NOW)
+    ahead_of_it = job(schedule(), SLOT + 2 * MINUTE, created_at=NOW)
+    beside = [ahead_of_it, earlier]
+    text = behind(miss=missed("overlap", epoch=None), beside=beside)[1]
     assert f"{earlier.id}, which ended at 2026-11-23T22:01:30Z" in text
 
 
