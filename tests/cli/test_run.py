@@ -180,6 +180,33 @@ def test_nodes_and_status_tell_who_leads(cli, running):
     assert "leader, epoch" in cli("nodes").out
 
 
+def test_a_node_carries_labels_and_ls_tells_where_none_has_them(cli, node, tmp_path):
+    path = tmp_path / "jobs.yaml"
+    path.write_text(
+        "schedules:\n"
+        '  near: {cron: "0 0 1 1 *", run: "true", node_labels: {zone: eu}}\n'
+        '  far: {cron: "0 0 1 1 *", run: "true", node_labels: {zone: us}}\n'
+    )
+    assert cli("register", "-f", str(path)).status == 0
+    node("--id", "n1", "--label", "zone=eu", "--label", "disk=fast").until("node_joined")
+    assert cli("trigger", "near", "--wait").status == 0
+    refused = cli("trigger", "far")
+    assert refused.status == 1
+    assert "no live node offers 'run' with zone=us, which far needs" in refused.err
+    (one,) = cli("nodes", "--json").json
+    assert one["labels"] == {"zone": "eu", "disk": "fast"}
+    states = {line.split()[0]: line.split()[-1] for line in cli("ls").out.splitlines()[1:]}
+    assert states == {"near": "ok", "far": "no-handler"}
+    assert "zone=us" in cli("show", "far").out
+
+
+def test_a_label_that_cannot_be_one_is_refused(cli):
+    for words in (("zone",), ("a b=c",)):
+        answer = cli("run", "--label", *words)
+        assert answer.status == 2
+        assert answer.err.startswith("error: ")
+
+
 @pytest.mark.usefixtures("running")
 def test_a_schedule_that_no_node_offers_is_no_handler(cli):
     cli("register", "py", "--cron", ALWAYS, "--handler", "nobody-has-this")

@@ -1,10 +1,9 @@
-"""The life of a job: ordered, waiting, claimed, settled, lost, cancelled.
+"""The life of a job: waiting, claimed, settled, lost, cancelled.
 
 Law 5 is kept here: a claim makes the key of a run, whose revision is its fencing token, and what
 ends an attempt compares that.
 """
 
-import secrets
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -16,8 +15,6 @@ from synccron.model.job import (
     Candidate,
     Claim,
     Job,
-    Order,
-    Receipt,
     Settlement,
     claimed,
 )
@@ -26,23 +23,19 @@ from synccron.model.needs import SHELL
 from synccron.model.schedule import JsonText
 from synccron.model.time import Instant
 from synccron.store.base import Mine
-from synccron.store.codec import decode, encode
 from synccron.store.etcd import misses, notices
 from synccron.store.etcd.cluster import Cluster
-from synccron.store.etcd.draft import Answer, Draft, Refused, ranges
+from synccron.store.etcd.draft import Answer, Draft, Refused
 from synccron.store.etcd.layout import (
-    Kept,
     Pair,
-    end_of,
     escaped,
     fence_of,
     job_of,
     job_text,
-    last_part,
     line_of,
-    placed,
     revision_of,
 )
+from synccron.store.etcd.orders import same
 from synccron.store.etcd.queues import Entry
 from synccron.store.etcd.schedules import counted, put_letter, put_waiting, touch
 from synccron.store.etcd.view import View
@@ -95,29 +88,6 @@ def cancelling(cluster: Cluster, at: Session) -> list[str]:
             for entry in view.running.values()
             if entry.document["session"] == at.id and entry.id in view.cancels
         ]
-
-
-def active(cluster: Cluster, schedule_id: str) -> tuple[Job, ...]:
-    """Read the jobs of a schedule that run, are queued or wait for a retry."""
-    if cluster.mirror is None:
-        return _active(cluster, schedule_id)
-    with cluster.view() as view:
-        return view.active(schedule_id)
-
-
-def enqueue(cluster: Cluster, order: Order, keep: Instant) -> Receipt | None:
-    """Make a job, or give the receipt of the first one of its key."""
-    nonce = secrets.token_hex(8)
-    for _ in range(_TRIES):
-        known = _receipt(cluster, order, keep, nonce)
-        if isinstance(known, Receipt):
-            return known
-        draft = _ordered(cluster, order, known, nonce)
-        if draft is None:
-            return None
-        if cluster.commit(draft).written:
-            return _receipt_of(order.job, order.digest, new=True)
-    return None
 
 
 def claim(
@@ -229,15 +199,6 @@ def cancel(cluster: Cluster, job_id: str, now: Instant) -> Job | None:
     return None
 
 
-def forget(cluster: Cluster, draft: Draft, job: Job) -> None:
-    """Remove a settled job and what hangs on it, but for its receipt."""
-    draft.delete(cluster.layout.job(job))
-    draft.delete(cluster.layout.hung("out", job.id))
-    draft.delete_below(cluster.layout.hung("chunk", job.id, ""))
-    if job.needs != SHELL:
-        draft.delete_below(cluster.layout.hung("step", job.id, ""))
-
-
 def _busy(cluster: Cluster, admissions: Sequence[Admission]) -> list[int | None]:
     """Find the mark to compare for each job that is counted; _MOVED: it may not begin any more.
 
@@ -253,7 +214,7 @@ def _busy(cluster: Cluster, admissions: Sequence[Admission]) -> list[int | None]
                 marks.append(None)
                 continue
             stands = _has_room(view, each) and (
-                not job.alone or _same(view.active(line_of(job), job.id), each.candidate.active)
+                not job.alone or same(view.active(line_of(job), job.id), each.candidate.active)
             )
             marks.append(view.busy.get(line_of(job), 0) if stands else _MOVED)
         return marks
@@ -264,10 +225,6 @@ def _has_room(view: View, admission: Admission) -> bool:
     job = admission.candidate.job
     begins = admission.job is None and admission.miss is None
     return not begins or job.max_running is None or view.runs_in(line_of(job)) < job.max_running
-
-
-def _same(found: Sequence[Job], read: Sequence[Job]) -> bool:
-    return {(job.id, job.mod) for job in found} == {(job.id, job.mod) for job in read}
 
 
 def _compared(cluster: Cluster, candidate: Candidate, busy: int | None) -> Draft:
@@ -421,85 +378,3 @@ def _settled(
         return None
     found = job_of(stored, cluster.base)
     return found if replace(found, mod=0) == replace(job, mod=0) else None
-
-
-def _receipt(
-    cluster: Cluster, order: Order, keep: Instant, nonce: str
-) -> Receipt | tuple[Pair | None, Job | None]:
-    """Read the receipt of an order's key, or what stands where the new job goes."""
-    job = order.job
-    pair = cluster.one(cluster.layout.hung("key", job.id))
-    if pair is None:
-        return None, None
-    kept = decode(Kept, pair.value.decode())
-    earlier = _at(cluster, job.id, kept)
-    if kept.nonce == nonce:
-        return _receipt_of(job, order.digest, new=True)
-    if kept.at >= keep or (earlier is not None and not earlier.settled):
-        state = kept.state if earlier is None else earlier.state
-        return Receipt(job_id=job.id, at=kept.at, digest=kept.digest, state=state)
-    return pair, earlier
-
-
-def receipt_of_pair(cluster: Cluster, pair: Pair) -> Receipt:
-    """Read a receipt, with the newest known state of its job."""
-    job_id, kept = last_part(pair.key), decode(Kept, pair.value.decode())
-    job = _at(cluster, job_id, kept)
-    return Receipt(
-        job_id=job_id,
-        at=kept.at,
-        digest=kept.digest,
-        state=kept.state if job is None else job.state,
-    )
-
-
-def _at(cluster: Cluster, job_id: str, kept: Kept) -> Job | None:
-    pair = cluster.one(cluster.layout.job_at(kept.line, kept.at, job_id))
-    return None if pair is None else job_of(pair, cluster.base)
-
-
-def _receipt_of(job: Job, digest: str, *, new: bool) -> Receipt:
-    return Receipt(job_id=job.id, at=job.created_at, digest=digest, state=job.state, new=new)
-
-
-def _ordered(
-    cluster: Cluster, order: Order, known: tuple[Pair | None, Job | None], nonce: str
-) -> Draft | None:
-    """Draft a new job with its receipt; None: what the order asks for is not there."""
-    job, layout, draft = order.job, cluster.layout, cluster.draft()
-    receipt, earlier = known
-    wanted = [layout.watched("sched", line_of(job)), layout.busy(job)]
-    if order.dead is not None:
-        wanted.append(layout.kept("dead", order.dead))
-    (standing, busy, *dead), revision = ranges(cluster.etcd, wanted)
-    if order.seen is not None:
-        if standing is None or standing.mod != order.seen:
-            return None
-        # Law 5: against a change of the schedule in the same moment.
-        draft.stands(layout.watched("sched", line_of(job)), order.seen)
-    if order.active is not None:
-        if not _same(_active(cluster, line_of(job), revision), order.active):
-            return None
-        # Overlap: against another trigger, or a slot, in the same moment.
-        draft.stands(layout.busy(job), 0 if busy is None else busy.mod)
-    if order.dead is not None:
-        if dead[0] is None:
-            return None
-        draft.stands(layout.kept("dead", order.dead), dead[0].mod)
-        draft.delete(layout.kept("dead", order.dead))
-    key = layout.hung("key", job.id)
-    draft.stands(key, 0 if receipt is None else receipt.mod)
-    if earlier is not None:
-        forget(cluster, draft, earlier)
-    kept = Kept(
-        at=placed(job), digest=order.digest, line=line_of(job), nonce=nonce, state=job.state
-    )
-    draft.put(key, encode(kept).encode())
-    put_waiting(cluster, draft, job)
-    return draft
-
-
-def _active(cluster: Cluster, line: str, revision: int = 0) -> tuple[Job, ...]:
-    starts = [cluster.layout.watched(kind, line, "") for kind in ("due", "run", "cancel")]
-    view = cluster.read_view([(start, end_of(start)) for start in starts], revision)
-    return view.active(line)

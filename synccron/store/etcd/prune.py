@@ -17,9 +17,9 @@ from synccron.store.base import Limits, Where
 from synccron.store.codec import decode, encode
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import Draft, Make, Refused, pair_of, ranges
-from synccron.store.etcd.jobs import forget
 from synccron.store.etcd.layout import Kept, Pair, end_of, job_of, last_part
 from synccron.store.etcd.nodes import sums_of
+from synccron.store.etcd.orders import forget
 from synccron.store.etcd.reading import schedules
 from synccron.store.etcd.schedules import led
 

@@ -14,7 +14,7 @@ from synccron.model.schedule import Revision, Schedule, Tombstone
 from synccron.model.time import Instant
 from synccron.store.base import Look, Where
 from synccron.store.codec import decode
-from synccron.store.etcd import jobs, misses
+from synccron.store.etcd import misses, orders
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import keys_between, pair_of, ranges
 from synccron.store.etcd.layout import (
@@ -283,7 +283,7 @@ def steps(cluster: Cluster, where: Where) -> list[Step]:
 
 def receipts(cluster: Cluster, where: Where) -> list[Receipt]:
     """Read the records of keys."""
-    read = (jobs.receipt_of_pair(cluster, pair) for pair in _hung(cluster, "key", where))
+    read = (orders.receipt_of_pair(cluster, pair) for pair in _hung(cluster, "key", where))
     return [each for each in read if where.since is None or each.at >= where.since]
 
 

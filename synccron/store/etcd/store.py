@@ -38,7 +38,17 @@ from synccron.model.schedule import JsonText, Revision, Schedule, Tombstone
 from synccron.model.time import Duration, Instant
 from synccron.store.base import EVERYTHING, Limits, Look, Mine, Page, R, Where
 from synccron.store.codec import encode
-from synccron.store.etcd import chunks, copy, jobs, nodes, notices, prune, reading, schedules
+from synccron.store.etcd import (
+    chunks,
+    copy,
+    jobs,
+    nodes,
+    notices,
+    orders,
+    prune,
+    reading,
+    schedules,
+)
 from synccron.store.etcd.address import address, login
 from synccron.store.etcd.client import Etcd
 from synccron.store.etcd.cluster import Cluster
@@ -145,7 +155,7 @@ class EtcdStore:
 
     def active(self, schedule_id: str) -> Sequence[Job]:
         """Read the jobs of a schedule that run, are queued or wait for a retry."""
-        return jobs.active(self.cluster, schedule_id)
+        return orders.active(self.cluster, schedule_id)
 
     def needs(self) -> frozenset[str]:
         """Read what the schedules and the unsettled jobs need."""
@@ -180,7 +190,7 @@ class EtcdStore:
 
     def enqueue(self, order: Order, keep: Instant) -> Receipt | None:
         """Make the job, or give the receipt of the first one of its key."""
-        return jobs.enqueue(self.cluster, order, keep)
+        return orders.enqueue(self.cluster, order, keep)
 
     def claim(
         self, at: Session, admissions: Sequence[Admission], now: Instant

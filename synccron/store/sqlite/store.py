@@ -29,7 +29,17 @@ from synccron.model.plan import Due, Plan
 from synccron.model.schedule import JsonText
 from synccron.model.time import Duration, Instant
 from synccron.store.base import EVERYTHING, FOLLOWED, Limits, Look, Mine, Page, R, Where
-from synccron.store.sqlite import chunks, copy, jobs, nodes, notices, prune, reading, schedules
+from synccron.store.sqlite import (
+    chunks,
+    copy,
+    jobs,
+    nodes,
+    notices,
+    prune,
+    reading,
+    schedules,
+    waiting,
+)
 from synccron.store.sqlite.connection import Readers, check, failed, version
 from synccron.store.sqlite.create import create as create_database
 from synccron.store.sqlite.files import Files, find
@@ -158,12 +168,12 @@ class SqliteStore:
     ) -> Sequence[Candidate]:
         """Read the jobs that may start."""
         with self.readers.view() as db:
-            return jobs.waiting(db, offers, until, limit, mine, each=each, besides=besides)
+            return waiting.waiting(db, offers, until, limit, mine, each=each, besides=besides)
 
     def active(self, schedule_id: str) -> Sequence[Job]:
         """Read the jobs of a schedule that run, are queued or wait for a retry."""
         with self.readers.view() as db:
-            return jobs.active(db, schedule_id)
+            return waiting.active(db, schedule_id)
 
     def needs(self) -> frozenset[str]:
         """Read what the schedules and the unsettled jobs need."""
