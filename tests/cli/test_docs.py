@@ -74,34 +74,6 @@ def test_roff_takes_nothing_that_people_wrote_for_its_own():
     assert man.page().isascii()
 
 
-def spoken() -> list[tuple[str, str]]:
-    """The lines of commands in all pages: in fences, and in the text."""
-    found = []
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        text = path.read_text(encoding="utf-8")
-        fences = re.findall(r"^```(?:sh|console)?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-        prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-        lines = [line for fence in fences for line in fence.splitlines()]
-        lines += re.findall(r"`([^`\n]+)`", prose)
-        for line in lines:
-            told = re.match(r"(?:\$ )?(?:sudo )?synccron ([a-z].*)", line.partition(" #")[0])
-            if told:
-                found.append((path.name, told[1]))
-    return found
-
-
-@pytest.mark.parametrize(("page", "line"), spoken(), ids=str)
-def test_every_command_in_the_pages_is_one_with_options_that_it_has(page, line):
-    known = {one.path: one for one in entries()}
-    words = re.split(r"\s[|>&;]", line)[0].split(" -- ")[0].split()
-    path = next((p for p in (tuple(words[:2]), tuple(words[:1])) if p in known), None)
-    assert path is not None, f"{page}: synccron {line}"
-    options = {name for names in known[path].options for name in names}
-    for word in words:
-        if re.fullmatch(r"--[a-z][a-z-]*", word):
-            assert word in options, f"{page}: {word} in synccron {line}"
-
-
 def complete(line: str, folder: Path) -> list[str]:
     """What bash offers for the last word of a line."""
     words = line.split(" ")
