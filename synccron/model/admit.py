@@ -136,7 +136,7 @@ def _replace(candidate: Candidate, waiting: Job, now: Instant) -> Admission | No
     Where more may be active than was read, it has to look again.
     """
     ended = replaced(waiting, candidate.active, now)
-    again = crowded(candidate.active)
+    again = crowded(waiting, candidate.active)
     if again and not ended and not candidate.job.intention:
         return None
     return Admission(candidate=candidate, job=replace(waiting, replaces=again), replaces=ended)

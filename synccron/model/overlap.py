@@ -53,9 +53,9 @@ def replaced(job: Job, active: Sequence[Job], now: Instant) -> tuple[Job, ...]:
     )
 
 
-def crowded(active: Sequence[Job]) -> bool:
-    """Tell whether there may be more active jobs than those that were read."""
-    states = [other.state for other in active]
+def crowded(job: Job, active: Sequence[Job]) -> bool:
+    """Tell whether there may be more active jobs before this one than those that were read."""
+    states = [other.state for other in active if _precedes(other, job)]
     return any(states.count(state) >= ACTIVE for state in set(states))
 
 

@@ -171,8 +171,18 @@ STATES_OF: list[State] = ["queued", "running", "scheduled"]
 
 @pytest.mark.parametrize("state", STATES_OF)
 def test_more_may_be_active_when_as_many_of_a_kind_were_read_as_ever_are(state):
-    assert crowded([job(slot=NOW + n, state=state, revision=1) for n in range(ACTIVE)])
-    assert not crowded([job(slot=NOW + n, state=state, revision=1) for n in range(ACTIVE - 1)])
+    many = [job(slot=NOW + n, state=state, revision=1) for n in range(ACTIVE)]
+    last = job(slot=NOW + ACTIVE, state="queued", revision=1)
+    assert crowded(last, many)
+    assert not crowded(last, many[1:])
+
+
+def test_what_waits_behind_a_job_that_replaces_does_not_hold_it_up():
+    head = waiting(REPLACE, 20, replaces=True)
+    behind = tuple(waiting(REPLACE, 10 - n) for n in range(ACTIVE))
+    admission = admit(candidate(REPLACE, head, behind), NOW, HERE)
+    assert admission is not None
+    assert admission.job == replace(head, replaces=False)
 
 
 def test_a_trigger_is_judged_as_a_slot_is():
