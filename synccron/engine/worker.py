@@ -49,7 +49,7 @@ class _Attempt:
 class Worker:
     """Runs jobs on this node, at most `concurrency` at once.
 
-    `_attempts` are those under way by job id and `_ended` those to be settled; the lock guards both
+    `_attempts` are those under way by token and `_ended` those to be settled; the lock guards both
     against the threads of handlers that end. `_unsure` are claims whose answer was lost: they are
     asked for again before anything else, as nobody else knows of them. `_others` are the nodes as
     they were at `_looked_at` (monotonic ms). `_held` are candidates whose instant is to come.
@@ -90,7 +90,7 @@ class Worker:
         self._traces = traces
         self._ending = ending
         self._lock = threading.Lock()
-        self._attempts: dict[str, _Attempt] = {}
+        self._attempts: dict[int, _Attempt] = {}
         self._ended: deque[Settlement] = deque()
         self._unsure: tuple[Sequence[Admission], Instant] | None = None
         self._others: Sequence[Node] = ()
@@ -111,7 +111,8 @@ class Worker:
     def attempts(self) -> dict[str, int]:
         """Tell what is under way on this node: ids of jobs, and the numbers of their attempts."""
         with self._lock:
-            return {job_id: len(each.claim.job.attempts) for job_id, each in self._attempts.items()}
+            held = [each.claim.job for each in self._attempts.values()]
+            return {job.id: len(job.attempts) for job in held}
 
     @property
     def idle(self) -> bool:
@@ -239,7 +240,7 @@ class Worker:
         """End all attempts that are under way; their jobs are queued again."""
         with self._lock:
             self._giving_back = True  # what a turn in hand still starts, too
-            under_way = tuple(self._attempts)
+            under_way = {each.claim.job.id for each in self._attempts.values()}
         for job_id in under_way:
             self._stop(job_id, "given_back")
 
@@ -313,7 +314,7 @@ class Worker:
         self._round.served.add(job.line)
         with self._lock:
             attempt = _Attempt(claim=claim, stopped="given_back" if self._giving_back else None)
-            self._attempts[job.id] = attempt
+            self._attempts[claim.fence] = attempt
         self._events.emit(
             "job_started",
             job_id=job.id,
@@ -371,18 +372,23 @@ class Worker:
             attempt.traced.end(outcome, now)
         settlement = settle(attempt.claim, outcome, now, self._luck())
         with self._lock:
-            self._attempts.pop(attempt.claim.job.id, None)
+            self._attempts.pop(attempt.claim.fence, None)
             self._ended.append(settlement)
         self.ended.ring()
 
     def _stop(self, job_id: str, why: Ending) -> None:
+        """End what is under way of a job: one attempt, or one more whose claim others had taken."""
         with self._lock:
-            attempt = self._attempts.get(job_id)
-            if attempt is None or attempt.stopped is not None:
-                return
-            attempt.stopped, run = why, attempt.run
-        if run is not None:
-            run.stop(why)
+            ending = [
+                each
+                for each in self._attempts.values()
+                if each.claim.job.id == job_id and each.stopped is None
+            ]
+            for each in ending:
+                each.stopped = why
+        for each in ending:
+            if each.run is not None:
+                each.run.stop(why)
 
 
 def _took(job: Job) -> Duration | None:

@@ -534,3 +534,25 @@ def test_many_that_wait_to_replace_each_other_do_not_stand_still(node: "Node") -
     assert len(due) == 200
     assert [job.state for job in due].count("completed") == 10
     assert [job.state for job in due].count("cancelled") == 190
+
+
+def test_a_job_that_comes_back_to_a_node_that_still_runs_it_is_two_attempts(
+    node: "Node", make_node: "Callable[[str], Node]", clock: ManualClock
+) -> None:
+    node.register()
+    node.advance_to(node.schedule().cursor.next)
+    (old,) = node.run_due()
+    other = make_node("n2")
+    clock.advance(16 * SECOND)  # the claim was lost, and its node has not noticed
+    other.store.renew(other.session)
+    other.reaper.turn()
+    node.session = node.join()
+    node.worker.turn()
+    new = node.handlers.runs[-1]
+    assert new.invocation.fence > old.invocation.fence
+    assert node.worker.running == 2
+    old.end()
+    assert node.worker.running == 1
+    node.store.cancel(node.jobs()[0].id, clock.now())
+    node.worker.watch_cancels()
+    assert (old.stops, new.stops) == ([], ["cancelled"])

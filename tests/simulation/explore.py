@@ -269,8 +269,8 @@ class World:
             peer.session, peer.term, peer.admissions = None, None, ()
             return True
         if known:
-            held = {claim.job.id for claim in peer.claims}
-            fresh = tuple(each for each in claims if each is not None and each.job.id not in held)
+            held = {claim.fence for claim in peer.claims}
+            fresh = tuple(each for each in claims if each is not None and each.fence not in held)
             peer.claims, peer.admissions = (*peer.claims, *fresh), ()
         return True
 
