@@ -18,7 +18,7 @@ def measure(kind: str, schedules: int, seconds: int) -> tuple[list[float], list[
         newest = client.jobs(states=["completed"], limit=schedules * 2)
         client.pause(*(each.id for each in client.list()))
         found = [each for each in read(marks) if each.attempt == 1]
-    claimed = [each.lateness.total_seconds() * 1000 for each in newest if each.lateness]
+    claimed = [each.lateness.total_seconds() * 1000 for each in newest if each.lateness is not None]
     return claimed, [each.late for each in found if begun <= each.slot < begun + seconds]
 
 

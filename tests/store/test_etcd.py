@@ -25,10 +25,11 @@ from synccron.model.change import register
 from synccron.model.job import Admission, Job, Outcome
 from synccron.model.lease import Node
 from synccron.model.order import submitted
+from synccron.model.plan import plan
 from synccron.model.settle import settle
 from synccron.model.time import SECOND
 from synccron.store import logs_of, open_store
-from synccron.store.base import FOLLOWED, Limits, Store
+from synccron.store.base import FOLLOWED, Limits, Look, Store
 from synccron.store.etcd.address import Login, address, login
 from synccron.store.etcd.draft import MOST_OPERATIONS, Draft
 from synccron.store.etcd.layout import job_text, place_of
@@ -323,6 +324,30 @@ def test_many_schedules_are_changed_in_pieces(etcd: Members, prefix: str) -> Non
         jobs = client.jobs(limit=200)
         assert {(job.state, job.error) for job in jobs} == {("cancelled", "unregistered")}
         assert len(jobs) == 90
+
+
+def test_many_schedules_with_much_written_ahead_are_changed_in_pieces_too(
+    etcd: Members, prefix: str
+) -> None:
+    url, offered = etcd.url(prefix), frozenset({"run"})
+    ids = [f"s{n}" for n in range(12)]
+    with Client(url, create=True) as client, opened(url) as store:
+        client.register(*(Schedule(id=each, cron="* * * * * *", run="true") for each in ids))
+        record = Node(
+            id="n1", session="s1", host="h", pid=1, version="1", started_at=0, tzdata="t",
+            concurrency=1,
+        )  # fmt: skip
+        term = store.campaign(store.join(record, 60 * SECOND), 60 * SECOND)
+        assert term is not None
+        now = SystemClock().now()
+        look = Look(now=now, until=now + 20 * SECOND, overdue=0, offered=offered)
+        plans = [plan(each, now, term, offered, ahead=60 * SECOND) for each in store.due(look, 100)]
+        assert all(store.dispatch(term, [each for each in plans if each is not None]))
+        client.register(*(Schedule(id=each, cron="* * * * * *", run="false") for each in ids))
+        assert client.status().scheduled > 12 * 50
+        client.pause(*ids)
+        assert client.status().scheduled == 0
+        client.unregister(*ids)
 
 
 def test_the_history_stays_within_its_bytes_and_the_newest_stay(etcd: Members, prefix: str) -> None:
