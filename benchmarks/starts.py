@@ -1,40 +1,13 @@
-"""How late a slot's process is, and how long a trigger takes to start, on SQLite."""
+"""How long a trigger takes to start, on SQLite."""
 
 import tempfile
-import threading
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.measure import Amount, node, quantiles, table, until
 from synccron.client import Client, Schedule
 
-TITLE = "From slot or trigger to start"
-
-
-def late_shells(folder: Path, seconds: int) -> tuple[list[float], list[float]]:
-    """Lateness in ms of 100 every-second schedules: as recorded, and of the real process."""
-    store = folder / "late.db"
-    with Client(str(store), create=True) as client:
-        client.register(
-            *(
-                Schedule(id=f"tick-{n}", cron="* * * * * *", run=["/bin/date", "+%s%N"])
-                for n in range(100)
-            )
-        )
-        with node(store, "--concurrency", "200"):
-            until(lambda: len(client.jobs(states=["completed"], limit=500)) >= 300)
-            since = datetime.now(UTC) + timedelta(seconds=1)
-            threading.Event().wait(seconds + 1)
-            client.pause(*(schedule.id for schedule in client.list()))
-        recorded, real = [], []
-        for job in client.jobs(states=["completed"], since=since, limit=100 * seconds):
-            if job.slot is None or job.lateness is None:
-                continue
-            recorded.append(job.lateness / timedelta(milliseconds=1))
-            written, _ = client.output(job.id)
-            real.append(int(written) / 1e6 - job.slot.timestamp() * 1e3)
-    return recorded, real
+TITLE = "From trigger to start"
 
 
 def triggered(folder: Path, count: int) -> list[float]:
@@ -54,14 +27,6 @@ def triggered(folder: Path, count: int) -> list[float]:
 
 def section(amount: Amount) -> str:
     with tempfile.TemporaryDirectory(prefix="synccron-bench-") as name:
-        recorded, real = late_shells(Path(name), amount.pick(20, 3))
         begun = triggered(Path(name), amount.pick(300, 50))
-    rows = [
-        ["slot to claim", *quantiles(recorded)],
-        ["slot to running process", *quantiles(real)],
-        ["trigger to start, from another process", *quantiles(begun)],
-    ]
-    return (
-        "A node on SQLite. 100 schedules of every second, which run `/bin/date +%s%N`; and one that "
-        "is triggered.\n\n" + table(("", "p50", "p99", "worst", "times"), rows)
-    )
+    row = ["trigger to start, from another process", *quantiles(begun)]
+    return "A node on SQLite.\n\n" + table(("", "p50", "p99", "worst", "times"), [row])
