@@ -176,3 +176,21 @@ def test_each_field_that_came_since_the_first_version_has_a_default() -> None:
     assert since
     text = encode(definition())
     assert not any(f'"{each.name}"' in text for each in since)
+
+
+def test_each_table_is_copied_or_left_out_for_a_reason(place: Place) -> None:
+    copied = {
+        "meta", "counters", "leader",  # as the Base
+        "schedules", "tombstones", "revisions", "jobs", "outputs", "steps", "receipts", "misses",
+        "dead_letters", "notices",
+    }  # fmt: skip
+    left_out = {
+        "nodes",  # belong to where they are
+        "chunks", "followers",  # of attempts that run, and a restored store has none
+        "layout",  # is the file's own
+    }  # fmt: skip
+    place.open()
+    database = sqlite3.connect(place.path)
+    rows = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    database.close()
+    assert {name for (name,) in rows} == copied | left_out
