@@ -71,15 +71,16 @@ def python(source: str) -> list[str]:
 
 QUICK = {"timeout": "700ms", "kill_after": "300ms"}
 TORMENTS = {
+    # On a busy machine TERM may come before a handler has begun, which then ends by it.
     "ignores TERM": Torment(
-        {"run": "trap '' TERM; while :; do sleep 1; done", **QUICK}, "timed_out", 137
+        {"run": "trap '' TERM; while :; do sleep 1; done", **QUICK}, "timed_out", codes=(137, 143)
     ),
     "a Python handler that ignores it": Torment(
-        {"handler": "torments:deaf", **QUICK}, "timed_out", 137
+        {"handler": "torments:deaf", **QUICK}, "timed_out", codes=(137, 143)
     ),
     "sleeps past its timeout": Torment({"run": "sleep 600", **QUICK}, "timed_out", 143),
     "a Python handler that sleeps past it": Torment(
-        {"handler": "torments:sleeps", **QUICK}, "timed_out", 1
+        {"handler": "torments:sleeps", **QUICK}, "timed_out", codes=(1, 137, 143)
     ),
     "double-forks and calls setsid": Torment(
         {"run": "(setsid sh -c 'setsid sleep 600 &' &) ; exit 0"}, "completed", 0
@@ -118,7 +119,7 @@ TORMENTS = {
     ),
     "fills a disk": Torment({"run": "head -c 10M /dev/zero > {small}/file"}, "failed", 1),
     "forks without end": Torment(
-        {"run": python(FORKS), "user": "nobody", "limits": {"processes": 40}, "timeout": "20s"},
+        {"run": python(FORKS), "user": "nobody", "limits": {"processes": 40}, "timeout": "5m"},
         "failed",
         9,
     ),
@@ -164,7 +165,7 @@ class Watched:
         until(lambda: not any(map(zombies, self.processes())), "zombies to be reaped")
 
     def run(self, name: str, **options: Any) -> Job:
-        return self.client.wait(self.client.trigger(name, **options).id, timeout=120)
+        return self.client.wait(self.client.trigger(name, **options).id, timeout=600)
 
     def check_metronome(self) -> int:
         """Every second has its job, and none was late by more than its grace; how many."""
