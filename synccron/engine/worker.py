@@ -360,6 +360,7 @@ class Worker:
             user=definition.user,
             timeout=definition.timeout,
             kill_after=definition.kill_after,
+            limits=definition.limits,
             stops=definition.stops,
             log=self._log(job.id, number),
             steps=steps,

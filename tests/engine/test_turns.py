@@ -15,7 +15,7 @@ from synccron.model.job import DeadLetter, Miss
 from synccron.model.lease import Term
 from synccron.model.order import triggered
 from synccron.model.plan import Due, Plan
-from synccron.model.schedule import Retry
+from synccron.model.schedule import Limits, Retry
 from synccron.model.time import MINUTE, SECOND
 from synccron.store.base import Where
 from tests.engine.conftest import AHEAD
@@ -42,6 +42,24 @@ def test_a_slot_becomes_a_job_that_runs_and_is_settled(node: "Node") -> None:
         "job_started",
         "job_settled",
     ]
+
+
+def test_an_attempt_gets_what_its_schedule_says_of_how_it_runs(node: "Node") -> None:
+    limits = Limits(memory=64 << 20, cpu=3)
+    node.register(
+        env={"A": "b"},
+        cwd="/tmp",
+        timeout=5000,
+        kill_after=2000,
+        limits=limits,
+        on_disconnect="stop",
+    )
+    node.advance_to(node.schedule().cursor.next)
+    (run,) = node.run_due()
+    got = run.invocation
+    assert (got.env, got.cwd, got.timeout, got.kill_after) == ({"A": "b"}, "/tmp", 5000, 2000)
+    assert got.limits == limits
+    assert got.stops
 
 
 def test_a_schedule_of_every_second_is_one_dispatch_in_half_of_what_is_written_ahead(
