@@ -63,6 +63,12 @@ def run(
     ] = "30s",
     no_lead: Annotated[bool, typer.Option("--no-lead", help="Never dispatch.")] = False,
     no_work: Annotated[bool, typer.Option("--no-work", help="Never run jobs.")] = False,
+    only_handlers: Annotated[
+        bool,
+        typer.Option(
+            "--only-handlers", help="Run installed handlers, and no command of the store."
+        ),
+    ] = False,
     label: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="What it carries, for a schedule's node_labels."),
@@ -122,6 +128,7 @@ def run(
         max_skew=_span(max_skew, "--max-skew"),
         lead=not no_lead,
         work=not no_work,
+        only_handlers=only_handlers,
         labels=pairs(label, "--label") if label else None,
         pass_env=pass_env or (),
         retention=_span(retention, "--retention"),

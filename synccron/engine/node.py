@@ -88,6 +88,7 @@ class Node:
         max_skew: timedelta | str | float = 30,
         lead: bool = True,
         work: bool = True,
+        only_handlers: bool = False,
         labels: Mapping[str, str] | None = None,
         pass_env: Sequence[str] = (),
         retention: timedelta | str | float = timedelta(days=7),
@@ -111,6 +112,7 @@ class Node:
         self._lead, self._work = lead, work
         self._labels = check_labels(labels or {})
         self._pass_env = tuple(pass_env)
+        self._only_handlers = only_handlers
         self._retention = to_duration(retention)
         self._retention_jobs = retention_jobs
         self._history_bytes = HISTORY_BYTES if history_bytes is None else history_bytes
@@ -137,7 +139,11 @@ class Node:
     def start(self) -> None:
         """Open the store, register, and start working; returns when it does."""
         # First, as its process begins with a fork: a store may have threads.
-        handlers = open_handlers(pass_env=self._pass_env, store=str(logs_of(self._url).resolve()))
+        handlers = open_handlers(
+            pass_env=self._pass_env,
+            store=str(logs_of(self._url).resolve()),
+            only_handlers=self._only_handlers,
+        )
         try:
             self._store = open_store(self._url, create=True, clock=self._clock)
         except BaseException:
@@ -283,6 +289,7 @@ class Node:
             running=lambda: self._worker.running,
             leads=lambda: self._elector.term() is not None,
             works=self._work,
+            only_handlers=self._only_handlers,
         )
 
         def log(job_id: str, attempt: int) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from synccron.clock import Clock
 from synccron.engine.tally import Tally
-from synccron.handlers.resolve import offers
+from synccron.handlers.resolve import installed, offers
 from synccron.model.lease import REPORTED, Node, Session
 from synccron.model.needs import handler_in, offered
 from synccron.model.time import SECOND, Duration
@@ -32,6 +32,7 @@ class Registrar:
         running: Callable[[], int],
         leads: Callable[[], bool],
         works: bool,
+        only_handlers: bool,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -40,7 +41,7 @@ class Registrar:
         self._session = session
         self._running = running
         self._leads = leads
-        self._works = works
+        self._works, self._only_handlers = works, only_handlers
         self._told_at = clock.monotonic()
         self._looked_at = 0
 
@@ -64,7 +65,9 @@ class Registrar:
 
     def _offers(self) -> frozenset[str]:
         needed = self._store.needs()
-        handlers = offers(frozenset(map(handler_in, needed)))
+        handlers = (
+            installed() if self._only_handlers else offers(frozenset(map(handler_in, needed)))
+        )
         return offered(needed, handlers, self._told.labels)
 
     def tell(self, node: Node) -> None:

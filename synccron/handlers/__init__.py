@@ -15,11 +15,14 @@ def containment() -> "Containment":
     return found()
 
 
-def open_handlers(*, pass_env: Sequence[str] = (), store: str) -> "Handlers":
+def open_handlers(
+    *, pass_env: Sequence[str] = (), store: str, only_handlers: bool = False
+) -> "Handlers":
     """Start a guardian for this node's attempts; what earlier nodes of this store left here ends.
 
-    `store` names it on this host, the same in every node.
+    `store` names it on this host, the same in every node. `only_handlers`: nothing is
+    started but installed entry points.
     """
     from synccron.handlers.local import LocalHandlers
 
-    return LocalHandlers(pass_env=pass_env, store=store)
+    return LocalHandlers(pass_env=pass_env, store=store, only_handlers=only_handlers)

@@ -14,6 +14,7 @@ from synccron.handlers import orphans, wire
 from synccron.handlers.base import Invocation
 from synccron.handlers.cells import end_cells
 from synccron.handlers.environment import own_environment, passed, plain_environment
+from synccron.handlers.permit import forbidden
 from synccron.handlers.resolve import target
 from synccron.model.job import Ending, Outcome
 from synccron.model.schedule import Limits
@@ -44,7 +45,8 @@ class LocalHandlers:
 
     `store` names the node's store on this host: what an earlier node of it left here is ended.
     `pass_env` are names, or prefixes with `*`, of the node's variables that attempts get; `cells`
-    tells whether control groups are used where they can be. The lock guards `_guard`, which is made
+    tells whether control groups are used where they can be. With `only_handlers`, what is no
+    installed entry point fails for good and is not started. The lock guards `_guard`, which is made
     anew when a guardian died.
     """
 
@@ -55,8 +57,10 @@ class LocalHandlers:
         pass_env: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         cells: bool = True,
+        only_handlers: bool = False,
     ) -> None:
         self._store, self._cells = store, cells
+        self._only_handlers, self._pass_env = only_handlers, tuple(pass_env)
         self._passed = passed(os.environ if environ is None else environ, pass_env)
         self._lock = threading.Lock()
         self._closed = False
@@ -73,7 +77,11 @@ class LocalHandlers:
                 if self._relied is not None:
                     self._guard.send(self._relied)
             guard = self._guard
-        guard.start(invocation, ended, message)
+        why = forbidden(invocation, self._pass_env) if self._only_handlers else None
+        if why is not None:
+            ended(Outcome(ending="failed", error=why, permanent=True))
+        else:
+            guard.start(invocation, ended, message)
         return LocalRun(guard, invocation.fence)
 
     def rely(self, term_at: int, kill_at: int) -> None:

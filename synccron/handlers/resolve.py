@@ -28,6 +28,11 @@ def offers(needed: frozenset[str]) -> frozenset[str]:
     return frozenset({SHELL, *entry_points(), *found})
 
 
+def installed() -> frozenset[str]:
+    """Give the names of the entry points: all that a node with `--only-handlers` can run."""
+    return frozenset(entry_points()) - {SHELL}
+
+
 def target(handler: str) -> str | None:
     """Give `module:attribute` of a handler; None: there is no such entry point."""
     return handler if ":" in handler else entry_points().get(handler)

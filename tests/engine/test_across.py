@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from synccron.client import Client, Job, Schedule
+from synccron.client import Client, Job, Retry, Schedule
 from synccron.engine.node import Node
 from synccron.errors import JobNotSettled, Refused
 
@@ -159,6 +159,37 @@ def test_a_schedule_runs_where_all_its_labels_are(
     assert [(job.state, job.node) for job in ended] == [("completed", "strong")] * 5
     assert {node.id: dict(node.labels) for node in client.nodes()}["plain"] == {"zone": "eu"}
     assert "?" not in "".join(name for node in client.nodes() for name in node.handlers)
+
+
+def test_a_node_of_installed_handlers_alone_is_not_given_a_command(
+    client: Client, start: Callable[..., Node]
+) -> None:
+    client.register(Schedule(id="shell", cron=NEVER, run="true"))
+    client.register(Schedule(id="module", cron=NEVER, handler="json:dumps"))
+    start("guarded", only_handlers=True)
+    for name in ("shell", "module"):
+        with pytest.raises(Refused, match="no live node offers"):
+            client.trigger(name)
+    start("open")
+    jobs = [client.trigger("shell", key=str(n)) for n in range(5)]
+    ended = [client.wait(job.id, timeout=ENOUGH) for job in jobs]
+    assert [(job.state, job.node) for job in ended] == [("completed", "open")] * 5
+
+
+def test_a_command_that_comes_to_a_node_of_installed_handlers_all_the_same_fails_for_good(
+    client: Client, start: Callable[..., Node], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canary = tmp_path / "canary"
+    client.register(
+        Schedule(id="forged", cron=NEVER, run=f"touch {canary}", retry=Retry(max_attempts=3))
+    )
+    # As a forged record would: it says that the job needs something which this node has.
+    monkeypatch.setattr("synccron.engine.registrar.installed", lambda: frozenset({"run"}))
+    start("guarded", only_handlers=True)
+    job = client.wait(client.trigger("forged").id, timeout=ENOUGH)
+    assert (job.state, len(job.attempts)) == ("failed", 1)
+    assert "no commands (--only-handlers)" in (job.error or "")
+    assert not canary.exists()
 
 
 def test_no_more_run_at_once_over_both_nodes_than_a_schedule_may_have(
