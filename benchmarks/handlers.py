@@ -22,6 +22,7 @@ from benchmarks.measure import Amount, Figure, figures, number, table
 from benchmarks.rates import burst, plain_commits
 from synccron.handlers.base import Invocation
 from synccron.handlers.local import LocalHandlers
+from synccron.model.schedule import Limits
 
 HERE = Path(__file__).parent
 TITLE = "Handlers"
@@ -110,6 +111,7 @@ def attempts(folder: Path, count: int, handler: str | None) -> float:
         user=None,
         timeout=None,
         kill_after=1000,
+        limits=Limits(),
         log=str(folder / "bench.log"),
     )
     try:

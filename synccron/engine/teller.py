@@ -17,6 +17,7 @@ from synccron.handlers.base import Handlers, Invocation, Run
 from synccron.model.job import Notice, Outcome
 from synccron.model.lease import Node, Session
 from synccron.model.notify import Round, again_after, next_round
+from synccron.model.schedule import Limits
 from synccron.model.time import SECOND, Duration
 from synccron.model.told import fill
 from synccron.store.base import Store
@@ -171,6 +172,7 @@ class Teller:
             user=None,
             timeout=notice.to.timeout,
             kill_after=KILL_AFTER,
+            limits=Limits(),
             log=None,
         )
 

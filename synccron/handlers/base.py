@@ -37,7 +37,7 @@ class Invocation:
     timeout: Duration | None
     kill_after: Duration
     log: str | None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits
     stops: bool = False
     steps: Mapping[str, JsonText] = field(default_factory=dict)
     remember: Callable[[str, JsonText], JsonText | None] | None = None

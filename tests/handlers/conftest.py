@@ -12,6 +12,7 @@ import pytest
 from synccron.handlers.base import Invocation
 from synccron.handlers.local import LocalHandlers, LocalRun
 from synccron.model.job import Outcome
+from synccron.model.schedule import Limits
 
 ENOUGH = 50.0  # seconds; only a test that fails waits so long
 
@@ -63,6 +64,7 @@ class Workshop:
             "user": None,
             "timeout": None,
             "kill_after": 300,
+            "limits": Limits(),
             "log": str(self.folder / f"{self._fence}.log"),
         }
         return Invocation(**{**values, **fields})
