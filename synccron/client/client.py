@@ -24,6 +24,7 @@ from synccron.client.reads import (
     jobs_of,
     letters_of,
     newest,
+    newest_jobs,
     require,
     schedule_of,
 )
@@ -369,13 +370,17 @@ class Client:
         since: datetime | str | None = None,
         limit: int = 50,
     ) -> Jobs:
-        """Read jobs, newest first; also of schedules that were removed."""
+        """Read jobs, newest first; also of schedules that were removed.
+
+        Those that were only written ahead of their slot are among them if `states` asks for them.
+        """
         where = Where(
             schedule=schedule,
             states=None if states is None else tuple(map(_state, states)),
+            decided=states is None,
             since=None if since is None else _instant(since),
         )
-        return [values.Job.of(each) for each in newest(self._store, Job, where, limit)]
+        return [values.Job.of(each) for each in newest_jobs(self._store, where, limit)]
 
     def wait(self, id: str, timeout: timedelta | str | float | None = None) -> values.Job:  # noqa: A002
         """Wait until a job has settled. Raises NotFound, and JobNotSettled after `timeout`."""

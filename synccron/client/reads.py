@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 
 from synccron.errors import NotFound
 from synccron.model.job import DeadLetter, Job
+from synccron.model.plan import MOST_AHEAD
 from synccron.model.schedule import Schedule
 from synccron.store.base import R, Store, Where
 from synccron.store.history import read_all
 
 PAGE = 500
+MOST_READ_ON = 2000
 
 
 def schedule_of(store: Store, name: str) -> Schedule:
@@ -51,6 +53,29 @@ def newest(store: Store, kind: type[R], where: Where, limit: int) -> list[R]:
         if after is None:
             break
     return found
+
+
+def newest_jobs(store: Store, where: Where, limit: int) -> list[Job]:
+    """Read at most so many jobs, those that came up last first.
+
+    The store gives them as they were written, which is up to MOST_AHEAD before. So it is read on
+    until nothing older can belong among them; where very many jobs are written in a minute, to some
+    thousands.
+    """
+    found: list[Job] = []
+    after: str | None = None
+    while len(found) < limit + MOST_READ_ON:
+        page = store.read(Job, where, after=after, limit=PAGE)
+        found += page.items
+        found.sort(key=lambda job: job.moment, reverse=True)
+        after = page.after
+        if after is None or (
+            page.items
+            and len(found) >= limit
+            and found[limit - 1].moment > page.items[-1].created_at + MOST_AHEAD
+        ):
+            break
+    return found[:limit]
 
 
 def require(ids: Sequence[str], found: Iterable[str], what: str) -> None:

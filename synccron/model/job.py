@@ -106,6 +106,12 @@ class Job:
         return bool(self.attempts)
 
     @property
+    def moment(self) -> Instant:
+        """When it came up: its slot, or when it was made, if that was later."""
+        slot = self.slot if self.kind == "slot" else None
+        return max(self.created_at, slot or 0)
+
+    @property
     def settled(self) -> bool:
         """Whether it has ended for good."""
         return self.state in SETTLED

@@ -74,9 +74,10 @@ class Where:
 
     `ids`: of schedules (also for Due and Tombstone), jobs (also for Output, Step and Receipt), dead
     letters, nodes. `schedule`: records that belong to it. `pattern`: a shell glob on the schedule's
-    id. `labels`: all of these, on the schedule. `states`: of jobs. `since`: created, recorded or
-    made at or after it. `paused_until`: schedules whose pause ends at or before it. `overdue`:
-    schedules whose oldest undecided slot is before it (`undecided_at`); Totals counts them.
+    id. `labels`: all of these, on the schedule. `states`: of jobs. `decided`: of jobs, those that
+    are no intentions. `since`: created, recorded or made at or after it. `paused_until`: schedules
+    whose pause ends at or before it. `overdue`: schedules whose oldest undecided slot is
+    before it (`undecided_at`); Totals counts them.
     """
 
     ids: Sequence[str] | None = None
@@ -84,6 +85,7 @@ class Where:
     pattern: str | None = None
     labels: Mapping[str, str] | None = None
     states: Sequence[State] | None = None
+    decided: bool = False
     since: Instant | None = None
     paused_until: Instant | None = None
     overdue: Instant | None = None

@@ -14,9 +14,10 @@ from synccron.events import Event
 from synccron.model.change import Change
 from synccron.model.job import Admission, Claim, Outcome
 from synccron.model.lease import Node, Session
+from synccron.model.plan import plan
 from synccron.model.settle import settle
-from synccron.model.time import DAY, SECOND, to_instant
-from synccron.store.base import Store
+from synccron.model.time import DAY, MINUTE, SECOND, to_instant
+from synccron.store.base import Look, Store
 
 BACKUP = Schedule(id="backup", cron="30 2 * * *", run=["backup"], input={"scope": "all"})
 
@@ -392,3 +393,22 @@ def test_a_cursor_that_a_wrong_clock_left_in_the_future_is_brought_back(
     assert client.reset_cursor("often") == []
     with pytest.raises(NotFound):
         client.reset_cursor("nowhere", "often")
+
+
+def test_jobs_come_in_the_order_of_their_slots_though_they_were_written_ahead(
+    client: Client, store: Store, session: Session, clock: ManualClock
+) -> None:
+    client.register(*(Schedule(id=name, cron="* * * * * *", run="true") for name in ("a", "b")))
+    term = store.campaign(session, 5 * SECOND)
+    assert term is not None
+    now = clock.now()
+    offered = frozenset({"run"})
+    look = Look(now=now, until=now + MINUTE, overdue=0, offered=offered)
+    for each in store.due(look, 10):
+        written = plan(each, now, term, offered, ahead=4 * SECOND)
+        assert written is not None
+        assert store.dispatch(term, [written]) == [True]
+    assert client.jobs() == []
+    slots = [job.slot for job in client.jobs(states=["scheduled"], limit=5) if job.slot]
+    assert slots == sorted(slots, reverse=True)
+    assert [slots.count(each) for each in slots] == [2, 2, 2, 2, 1]

@@ -410,3 +410,10 @@ def test_jobs_come_newest_first_by_schedule_state_and_time(world):
     assert [job.key for job in world.jobs(schedule="a")] == ["3", "1"]
     assert [job.key for job in world.jobs(states=["completed"])] == ["2"]
     assert [job.key for job in world.jobs(since=late)] == ["3", "2"]
+
+
+def test_what_was_only_written_ahead_is_left_out_where_decided_jobs_are_asked_for(world):
+    world.dispatched("a")
+    world.trigger("a", "1")
+    assert [job.kind for job in world.jobs()] == ["manual", "slot"]
+    assert [job.kind for job in world.jobs(decided=True)] == ["manual"]

@@ -1116,6 +1116,7 @@ def _read_jobs(store: MemoryStore, where: Where) -> _Found:
         if _wanted(where, job.id)
         and _on_schedule(store, where, job.schedule_id)
         and (where.states is None or job.state in where.states)
+        and not (where.decided and job.intention)
         and (where.since is None or job.created_at >= where.since)
     ], True
 

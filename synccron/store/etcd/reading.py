@@ -428,6 +428,7 @@ def _fits(job: Job, where: Where) -> bool:
     return (
         (where.schedule is None or job.schedule_id == where.schedule)
         and (where.states is None or job.state in where.states)
+        and not (where.decided and job.intention)
         and (where.since is None or job.created_at >= where.since)
     )
 

@@ -65,6 +65,7 @@ class Shelf:
     line: str = ""  # equal to the schedule, and in an index with the key
     since: str = ""
     state: str = ""
+    phase: str = ""
 
 
 def _columns(table: str, names: Sequence[str]) -> str:
@@ -107,6 +108,7 @@ SHELVES: dict[type[Any], Shelf] = {
         line="j.line",
         since="j.created_at",
         state="j.state",
+        phase="j.phase",
     ),
     Output: Shelf(
         select=_columns("outputs", ("job_id", "tail", "truncated")),
@@ -313,6 +315,8 @@ def _conditions(shelf: Shelf, where: Where) -> tuple[list[str], list[Any]]:
     if where.states is not None:
         states = json.dumps(list(where.states))
         wanted.append((shelf.state, "{} IN (SELECT value FROM json_each(?))", [states]))
+    if where.decided:
+        wanted.append((shelf.phase, "{} <> 'intended'", []))
     if where.since is not None:
         wanted.append((shelf.since, "{} >= ?", [where.since]))
     if where.paused_until is not None:
