@@ -1,9 +1,11 @@
 """A real HTTP server that answers as a test tells it to, and keeps what it was sent."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +19,11 @@ class Hook:
     wait, unanswered, until the server is closed.
     """
 
-    def __init__(self, *answers: int | Callable[[BaseHTTPRequestHandler], None]) -> None:
+    def __init__(
+        self,
+        *answers: int | Callable[[BaseHTTPRequestHandler], None],
+        certificate: tuple[Path, Path] | None = None,
+    ) -> None:
         self.answers = list(answers or (200,))
         self.requests: list[dict[str, Any]] = []
         self.closing = threading.Event()
@@ -33,9 +39,15 @@ class Hook:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        scheme = "http"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            scheme = "https"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
         self._thread.start()
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/hook?token=secret"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}/hook?token=secret"
 
     def __enter__(self) -> Self:
         return self

@@ -2,12 +2,14 @@
 
 import socket
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 
 from synccron.clock import SystemClock
 from synccron.handlers.webhook import Answer, post
 from synccron.model.time import SECOND
+from tests.certificates import certificates
 from tests.hooks import Hook
 
 
@@ -78,6 +80,20 @@ def test_a_port_where_nobody_listens_is_tried_again() -> None:
         port = taken.getsockname()[1]
         answer = post(f"http://127.0.0.1:{port}/", {}, b"{}", SECOND)
     assert answer == Answer("Connection refused", again=True)
+
+
+def test_a_server_must_show_a_certificate_that_the_host_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates(tmp_path)
+    own = tmp_path / "server.pem", tmp_path / "server.key"
+    with Hook(200, certificate=own) as hook:
+        refused = send(hook, Authorization="Bearer t")
+        assert refused.error is not None
+        assert "certificate verify failed" in refused.error.lower()
+        assert hook.requests == []
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        assert send(hook, Authorization="Bearer t") == Answer(None)
 
 
 @pytest.mark.parametrize("url", ["ftp://host/", "http:///", "https://ho st/", "http://höst/", "x"])

@@ -34,6 +34,7 @@ from synccron.store.etcd.address import Login, address, login
 from synccron.store.etcd.draft import MOST_OPERATIONS, Draft
 from synccron.store.etcd.layout import job_text, place_of
 from synccron.store.etcd.store import EtcdStore
+from tests.certificates import certificates
 from tests.etcd import Members, needed
 from tests.make import definition
 
@@ -433,18 +434,3 @@ def test_who_follows_a_job_is_forgotten_by_etcd_itself(etcd: Members, prefix: st
 )
 def test_a_slots_job_says_in_its_id_where_it_is(job_id: str, place: tuple[str, int] | None) -> None:
     assert place_of(job_id) == place
-
-
-def certificates(folder: Path) -> None:
-    """Make an authority, and certificates of a server and a client."""
-
-    def openssl(*words: str) -> None:
-        subprocess.run(["openssl", *words], cwd=folder, check=True, capture_output=True)
-
-    new = ("req", "-newkey", "rsa:2048", "-nodes")
-    authority = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names")
-    openssl(*new, "-x509", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=authority")
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    for name in ("server", "client"):
-        openssl(*new, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        openssl("x509", "-req", "-in", f"{name}.csr", *authority, "-out", f"{name}.pem")
