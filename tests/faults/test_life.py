@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
 EDITS = 300 if LONG else 30
 BACKLOG = 10_000 if LONG else 200
-POISON = 'kill -9 "$(ps -o ppid= -p "$PPID" | tr -d " ")"; sleep 600'
+POISON = 'kill -9 "$(cat node.pid)"; sleep 600'
 
 
 @pytest.fixture(params=["sqlite", "etcd"])
@@ -83,18 +83,23 @@ def test_a_job_that_kills_its_node_is_given_up_and_retried_once_by_hand(
     tmp_path: Path, url: str
 ) -> None:
     schedules: dict[str, dict[str, object]] = {
-        "poison": {"cron": "0 0 1 1 *", "run": POISON},
+        "poison": {"cron": "0 0 1 1 *", "run": POISON, "cwd": str(tmp_path)},
         "healthy": {"cron": "* * * * * *", "run": command("true")},
     }
     with playing(tmp_path, url, ("2s", "2s")) as made, trying("a job that kills its node") as tried:
         register(made, schedules)
-        made.start("n1")
+
+        def start() -> None:
+            made.start("n1")
+            (tmp_path / "node.pid").write_text(str(made.nodes["n1"].pid))
+
+        start()
         with Client(made.store) as client:
             poisoned = client.trigger("poison", key="once").id
 
             def given_up() -> bool:
                 if made.nodes["n1"].poll() is not None:
-                    made.start("n1")  # as systemd would
+                    start()  # as systemd would
                 return client.job(poisoned).settled
 
             until(given_up, "the job to be given up")
