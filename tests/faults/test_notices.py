@@ -42,7 +42,8 @@ class Process:
             )
 
         with self._news:
-            assert self._news.wait_for(found, ENOUGH), self._told
+            if not self._news.wait_for(found, ENOUGH):
+                pytest.fail("\n".join([f"waited in vain for {event}", *map(str, self._told)]))
 
     def events(self, event: str) -> list[dict[str, Any]]:
         with self._news:
