@@ -201,7 +201,7 @@ def section(amount: Amount) -> str:
             ("no-op Python", "noop:noop", asks, "ask a warm process"),
         ):
             alone, whole, limits, commits = [], [], [], []
-            for _ in range(amount.pick(3, 1)):
+            for _ in range(amount.rounds):
                 limits.append(limit(count))
                 alone.append(attempts(folder, count, handler))
                 commits.append(plain_commits(folder))
@@ -213,7 +213,7 @@ def section(amount: Amount) -> str:
             told[f"synccron, {what} jobs, SQLite, in processes"] = whole
         for each, title in PEERS.items():
             few = count // (6 if each == "rq" else 3)
-            found = [peer(each, few) for _ in range(amount.pick(3, 1))]
+            found = [peer(each, few) for _ in range(amount.rounds)]
             told[title] = [rate for rate in found if rate is not None]
     beside = (
         (title, f"{number(sorted(rates)[len(rates) // 2])} /s" if rates else "not to be had here")
