@@ -5,12 +5,12 @@ objects. The spool is a temporary database of SQLite's own, which nobody else se
 memory while it is small, and which ends with the process. It tells ids that are given twice.
 """
 
-import pickle
 import sqlite3
 from collections.abc import Iterator
 from typing import Self
 
 from synccron.model.schedule import Definition
+from synccron.store.codec import decode, encode
 
 _PAGE = 500
 _ADD = "INSERT INTO spool (id, file, line) VALUES (?, ?, ?) ON CONFLICT (id) DO NOTHING"
@@ -24,7 +24,7 @@ class Spool:
         self._db.execute("PRAGMA cache_size = -16384")
         self._db.execute(
             "CREATE TABLE spool (n INTEGER PRIMARY KEY, id TEXT UNIQUE, file INTEGER NOT NULL,"
-            " line INTEGER NOT NULL, definition BLOB)"
+            " line INTEGER NOT NULL, definition TEXT)"
         )
         self._db.execute("BEGIN")
         self._count = 0
@@ -55,8 +55,7 @@ class Spool:
         ).fetchall():
             last = rows[-1][0]
             for _, definition in rows:
-                made: Definition = pickle.loads(definition)  # noqa: S301 - our own, a moment ago
-                yield made
+                yield decode(Definition, definition)
 
     def take(self, schedule_id: str, file: int = 0, line: int = 0) -> tuple[int, int | None]:
         """Take an id for what stands there; or give the file and the line that have it already."""
@@ -71,7 +70,7 @@ class Spool:
         """Add the definition of an id that was taken."""
         self._db.execute(
             "UPDATE spool SET definition = ? WHERE id = ?",
-            (pickle.dumps(definition, pickle.HIGHEST_PROTOCOL), definition.id),
+            (encode(definition), definition.id),
         )
         self._count += 1
 
