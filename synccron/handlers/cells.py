@@ -22,15 +22,10 @@ class Cells:
 
     def __init__(self, base: Path, own: Path, mark: str) -> None:
         """Make the folder. Raises OSError: there can be none."""
-        self._folder = base / f"{_PREFIX}{mark}"
-        self._folder.mkdir(mode=0o755)
+        self._base, self._folder = base, base / f"{_PREFIX}{mark}"
+        self._lay()
         self._home = os.open(own / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
         self._made = 0
-        for folder in (base, self._folder):
-            for controller in _CONTROLLERS.values():
-                # Where processes live beside the cells, the kernel offers none: rlimits are left.
-                with suppress(OSError):
-                    (folder / "cgroup.subtree_control").write_text(f"+{controller}")
         offered = (self._folder / "cgroup.subtree_control").read_text().split()
         self._kept = {name for name, each in _CONTROLLERS.items() if each in offered}
         if not (self._folder / "cgroup.kill").exists():
@@ -40,7 +35,21 @@ class Cells:
     def make(self, limits: Mapping[str, int]) -> "Cell":
         """Make a cell. Raises OSError."""
         self._made += 1
-        return Cell(f"{self._folder}/{self._made}", self._home, limits)
+        path = f"{self._folder}/{self._made}"
+        try:
+            return Cell(path, self._home, limits)
+        except FileNotFoundError:
+            # Whoever minds the tree (systemd does) may clear away groups that are empty just now.
+            self._lay()
+            return Cell(path, self._home, limits)
+
+    def _lay(self) -> None:
+        self._folder.mkdir(mode=0o755)
+        for folder in (self._base, self._folder):
+            for controller in _CONTROLLERS.values():
+                # Where processes live beside the cells, the kernel offers none: rlimits are left.
+                with suppress(OSError):
+                    (folder / "cgroup.subtree_control").write_text(f"+{controller}")
 
     def keep(self, name: str) -> bool:
         """Tell whether cells keep a limit."""

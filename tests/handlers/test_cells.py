@@ -59,6 +59,15 @@ def test_nothing_of_an_attempt_is_left_when_its_end_is_told(walled, alive, way):
     assert beside.outcome().ending == "cancelled"
 
 
+def test_attempts_have_cells_again_when_somebody_cleared_the_empty_groups_away(walled, place):
+    assert walled.end_of("true").ending == "completed"
+    mine = walled.handlers._guard._mark
+    (place / f"synccron-{mine}").rmdir()
+    ended = walled.end_of("cat /proc/self/cgroup")
+    assert ended.ending == "completed"
+    assert f"synccron-{mine}/".encode() in ended.tail
+
+
 def test_a_python_attempt_has_a_cell_as_well(walled, alive):
     source = (
         "import os, time\n"
