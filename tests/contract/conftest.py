@@ -38,7 +38,8 @@ from synccron.store.etcd.mirror import Horizon
 from synccron.store.etcd.store import EtcdStore
 from synccron.store.sqlite.store import SqliteStore
 from tests.make import definition
-from tests.simulation.memory import Memory, MemoryStore
+from tests.simulation.memory.state import Memory
+from tests.simulation.memory.store import MemoryStore
 
 LEASE: Duration = 5 * SECOND
 NODE_LEASE: Duration = 15 * SECOND

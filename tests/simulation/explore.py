@@ -29,7 +29,8 @@ from synccron.model.settle import settle
 from synccron.model.time import SECOND, Duration, Instant
 from synccron.store.base import Look, Where
 from tests.make import definition
-from tests.simulation.memory import Memory, MemoryStore
+from tests.simulation.memory.state import Memory
+from tests.simulation.memory.store import MemoryStore
 
 LEASE: Duration = 2 * SECOND
 NODE_LEASE: Duration = 4 * SECOND

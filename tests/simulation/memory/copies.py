@@ -7,7 +7,7 @@ from synccron.errors import Refused
 from synccron.model.copy import Base, Failing, Key, Record, bare_of_marks
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Output, Step
 from synccron.model.schedule import Revision, Schedule, Tombstone
-from tests.simulation.memory import Lead, State
+from tests.simulation.memory.state import Lead, State
 
 
 def dump(state: State) -> Iterator[Record]:
