@@ -21,7 +21,7 @@ _synccron() {
             others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate diff export import-crontab backup restore example schema nodes status doctor install-service why audit completion"
             ;;
         "run")
-            options="--id --concurrency --lease --ahead --node-lease --drain --max-skew --no-lead --no-work --only-handlers --label --pass-env --apply --http --log --retention --retention-jobs --history-bytes --log-bytes --store --store-timeout --no-color --debug --help"
+            options="--id --concurrency --lease --ahead --node-lease --drain --max-skew --no-lead --no-work --only-handlers --allow-run --label --pass-env --apply --http --log --retention --retention-jobs --history-bytes --log-bytes --store --store-timeout --no-color --debug --help"
             ;;
         "register")
             options="-f --file --cron --tz --handler --input --misfire --overlap --timeout --max-attempts --env --cwd --user --label --owner --dry-run --prune --take-over --store --store-timeout --json --no-color --debug --help"

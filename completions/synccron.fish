@@ -43,6 +43,7 @@ complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_su
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l no-lead -d 'Never dispatch.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l no-work -d 'Never run jobs.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l only-handlers -d 'Run installed handlers, and no command of the store.'
+complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l allow-run -r -d 'Run installed handlers, and of commands these: \'/usr/local/bin/backup *\'.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l label -r -d 'What it carries, for a schedule\'s node_labels.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l pass-env -r -d 'Jobs get these variables of the node\'s.'
 complete -c synccron -n '__fish_seen_subcommand_from run; and not __fish_seen_subcommand_from dlq' -l apply -r -F -d 'Register it at the start and on SIGHUP.'

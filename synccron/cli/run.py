@@ -69,6 +69,14 @@ def run(
             "--only-handlers", help="Run installed handlers, and no command of the store."
         ),
     ] = False,
+    allow_run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-run",
+            metavar="PATTERN",
+            help="Run installed handlers, and of commands these: '/usr/local/bin/backup *'.",
+        ),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="What it carries, for a schedule's node_labels."),
@@ -129,6 +137,7 @@ def run(
         lead=not no_lead,
         work=not no_work,
         only_handlers=only_handlers,
+        allow_run=allow_run or (),
         labels=pairs(label, "--label") if label else None,
         pass_env=pass_env or (),
         retention=_span(retention, "--retention"),

@@ -5,17 +5,18 @@ The first that holds: `paused`, `no-handler` (strict, and no live node offers it
 not complete, or the dispatch fails), else `ok`.
 """
 
+from synccron.model.permit import Offer, covered
 from synccron.model.time import SECOND, Instant
 from synccron.store.listing import Listed
 
 LATE = 5 * SECOND
 
 
-def standing(one: Listed, offers: frozenset[str] | None, now: Instant) -> str:
+def standing(one: Listed, offers: frozenset[Offer] | None, now: Instant) -> str:
     """Judge a schedule by what the living nodes offer (None: none lives)."""
     if one.paused:
         return "paused"
-    if one.strict_handlers and offers is not None and one.needs not in offers:
+    if one.strict_handlers and offers is not None and not covered(offers, one.needs, one.run):
         return "no-handler"
     if one.next_run_at is not None and one.next_run_at < now - LATE:
         return "late"

@@ -55,6 +55,7 @@ from synccron.model.job import STATES, DeadLetter, Job, Miss, Order, Output, Rec
 from synccron.model.lease import COUNTERS, Node, Term, Totals, told_now
 from synccron.model.needs import in_words
 from synccron.model.overlap import passes_over
+from synccron.model.permit import covered
 from synccron.model.plan import Due
 from synccron.model.schedule import Definition, JsonText, Revision, Schedule
 from synccron.model.time import (
@@ -622,7 +623,8 @@ class Client:
         while True:
             live = [node for node in read_all(self._store, Node, Where()) if node.live]
             working = [node for node in live if node.offers]
-            if not live or any(definition.needs in node.offers for node in working):
+            offers = [node.offer for node in working]
+            if not live or covered(offers, definition.needs, definition.run):
                 return
             if self._clock.monotonic() >= until:
                 break

@@ -524,6 +524,7 @@ class Node:
     leader: bool
     epoch: int | None
     handlers: tuple[str, ...]
+    allow_run: tuple[str, ...] | None
     labels: Mapping[str, str]
     concurrency: int
     running: int
@@ -543,6 +544,7 @@ class Node:
             leader=leads,
             epoch=term.epoch if term is not None and leads else None,
             handlers=tuple(sorted({handler_in(each) for each in read.offers})),
+            allow_run=read.allow_run,
             labels=dict(read.labels),
             concurrency=read.concurrency,
             running=read.running,

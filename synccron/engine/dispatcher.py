@@ -13,6 +13,7 @@ from synccron.engine.tally import Tally
 from synccron.errors import StaleTerm
 from synccron.events import Events
 from synccron.model.lease import Node, Term
+from synccron.model.permit import Offer, covered
 from synccron.model.plan import Due, Plan, plan
 from synccron.model.time import SECOND, Duration, Instant, format_instant
 from synccron.store.base import Look, Store
@@ -65,17 +66,17 @@ class Dispatcher:
         if term is None:
             return SECOND
         now, begun = self._clock.now(), self._clock.monotonic()
-        offered = live_offers(self._store)
-        due = self._due(term, now, offered, min(URGENT, self._ahead // 2))
+        offers = live_offers(self._store)
+        due = self._due(term, now, offers, min(URGENT, self._ahead // 2))
         hurry = bool(due)
         if not hurry and self._ahead:
             wait = max(self._rest_until - begun, _until_quiet(now))
             if wait > 0:
                 return wait
-            due = self._due(term, now, offered, self._ahead // 2)
+            due = self._due(term, now, offers, self._ahead // 2)
         more = len(due) == self._limit
         if due:
-            self._dispatch(term, due, now, offered)
+            self._dispatch(term, due, now, offers)
         self._tally.ticked_at = now
         took = self._clock.monotonic() - begun
         self._rest_until = begun + 2 * took
@@ -88,15 +89,16 @@ class Dispatcher:
         return self._batch + len(self._stuck)
 
     def _due(
-        self, term: Term, now: Instant, offered: frozenset[str], within: Duration
+        self, term: Term, now: Instant, offers: frozenset[Offer], within: Duration
     ) -> Sequence[Due]:
+        offered = frozenset[str]().union(*(each.surely for each in offers))
         look = Look(now=now, until=now + within, overdue=now - term.ttl, offered=offered)
         return self._store.due(look, self._limit)
 
     def _dispatch(
-        self, term: Term, due: Sequence[Due], now: Instant, offered: frozenset[str]
+        self, term: Term, due: Sequence[Due], now: Instant, offers: frozenset[Offer]
     ) -> None:
-        plans = {each.schedule.id: self._plan(each, now, term, offered) for each in due}
+        plans = {each.schedule.id: self._plan(each, now, term, offers) for each in due}
         self._stuck = frozenset(name for name, decided in plans.items() if decided is None)
         decided = [each for each in plans.values() if each is not None]
         before = {each.schedule.id: each for each in due}
@@ -122,9 +124,11 @@ class Dispatcher:
             again.append(self._again)
         self._again = min(again, default=None)
 
-    def _plan(self, due: Due, now: Instant, term: Term, offered: frozenset[str]) -> Plan | None:
+    def _plan(self, due: Due, now: Instant, term: Term, offers: frozenset[Offer]) -> Plan | None:
         piece = min(ROWS, self._store.jobs_at_once)
+        wanted = due.schedule.definition
         try:
+            offered = {wanted.needs} if covered(offers, wanted.needs, wanted.run) else set[str]()
             return plan(due, now, term, offered, ahead=self._ahead, piece=piece)
         except Exception as error:  # noqa: BLE001 - one schedule must not delay the others
             self._events.emit("tick_error", "error", schedule_id=due.schedule.id, error=repr(error))
@@ -192,10 +196,10 @@ class Dispatcher:
         )
 
 
-def live_offers(store: Store) -> frozenset[str]:
-    """Tell what live nodes can run: `run`, and names of handlers."""
+def live_offers(store: Store) -> frozenset[Offer]:
+    """Tell what live nodes can run."""
     nodes = store.read(Node, limit=1000).items
-    return frozenset(name for node in nodes if node.live for name in node.offers)
+    return frozenset(node.offer for node in nodes if node.live)
 
 
 def _until_quiet(now: Instant) -> Duration:

@@ -89,6 +89,7 @@ class Node:
         lead: bool = True,
         work: bool = True,
         only_handlers: bool = False,
+        allow_run: Sequence[str] = (),
         labels: Mapping[str, str] | None = None,
         pass_env: Sequence[str] = (),
         retention: timedelta | str | float = timedelta(days=7),
@@ -112,6 +113,7 @@ class Node:
         self._lead, self._work = lead, work
         self._labels = check_labels(labels or {})
         self._pass_env = tuple(pass_env)
+        self._allow_run = tuple(allow_run) if only_handlers or allow_run else None
         self._only_handlers = only_handlers
         self._retention = to_duration(retention)
         self._retention_jobs = retention_jobs
@@ -142,7 +144,7 @@ class Node:
         handlers = open_handlers(
             pass_env=self._pass_env,
             store=str(logs_of(self._url).resolve()),
-            only_handlers=self._only_handlers,
+            allow_run=self._allow_run,
         )
         try:
             self._store = open_store(self._url, create=True, clock=self._clock)
@@ -248,6 +250,10 @@ class Node:
     def _check(self) -> None:
         if self._concurrency < 1:
             raise InvalidInput(f"concurrency is {self._concurrency}, expected at least 1")
+        if self._only_handlers and self._allow_run:
+            raise InvalidInput(
+                "only-handlers runs no command, and allow-run some: give one of them"
+            )
         shortest = shortest_lease(self._url)
         if self._lease < shortest:
             raise InvalidInput(
@@ -289,7 +295,6 @@ class Node:
             running=lambda: self._worker.running,
             leads=lambda: self._elector.term() is not None,
             works=self._work,
-            only_handlers=self._only_handlers,
         )
 
         def log(job_id: str, attempt: int) -> str:
@@ -309,7 +314,7 @@ class Node:
             self._tally,
             handlers,
             session=self._live,
-            offers=self._registrar.offers,
+            offer=self._registrar.offer,
             log=log,
             luck=self._luck,
             concurrency=self._concurrency,
@@ -325,7 +330,7 @@ class Node:
             events,
             handlers,
             session=self._live,
-            offers=self._registrar.offers,
+            offer=self._registrar.offer,
             variables=passed(os.environ, self._pass_env),
             bell=shared,
         )
@@ -389,6 +394,7 @@ class Node:
             tzdata=tzdata.IANA_VERSION,
             concurrency=self._concurrency,
             labels=self._labels,
+            allow_run=self._allow_run,
         )
 
     def _beat(self) -> Duration:

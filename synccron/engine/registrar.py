@@ -7,7 +7,8 @@ from synccron.clock import Clock
 from synccron.engine.tally import Tally
 from synccron.handlers.resolve import installed, offers
 from synccron.model.lease import REPORTED, Node, Session
-from synccron.model.needs import handler_in, offered
+from synccron.model.needs import SHELL, handler_in, offered
+from synccron.model.permit import Offer
 from synccron.model.time import SECOND, Duration
 from synccron.store.base import Store
 
@@ -32,7 +33,6 @@ class Registrar:
         running: Callable[[], int],
         leads: Callable[[], bool],
         works: bool,
-        only_handlers: bool,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -41,13 +41,13 @@ class Registrar:
         self._session = session
         self._running = running
         self._leads = leads
-        self._works, self._only_handlers = works, only_handlers
+        self._works = works
         self._told_at = clock.monotonic()
         self._looked_at = 0
 
-    def offers(self) -> frozenset[str]:
+    def offer(self) -> Offer:
         """Tell what this node can run, as the store knows it."""
-        return self._told.offers
+        return self._told.offer
 
     def turn(self) -> Duration:
         """Tell the store what changed; ms until the next look."""
@@ -65,9 +65,10 @@ class Registrar:
 
     def _offers(self) -> frozenset[str]:
         needed = self._store.needs()
-        handlers = (
-            installed() if self._only_handlers else offers(frozenset(map(handler_in, needed)))
-        )
+        if self._told.allow_run is None:
+            handlers = offers(frozenset(map(handler_in, needed)))
+        else:
+            handlers = installed() | ({SHELL} if self._told.allow_run else set())
         return offered(needed, handlers, self._told.labels)
 
     def tell(self, node: Node) -> None:

@@ -23,12 +23,15 @@ class Share:
 
     `late`: there are such; `next` is when its turn comes for one that it leaves to others now.
     `due` are other nodes' jobs whose instant has come, `coming` some of those to come, by instant
-    and node.
+    and node. `bound`: this node runs some commands alone.
     """
 
-    def __init__(self, node: str, others: Sequence[Node], now: Instant) -> None:
+    def __init__(
+        self, node: str, others: Sequence[Node], now: Instant, *, bound: bool = False
+    ) -> None:
         self._node = node
-        self._nodes = {each.id: each.offers for each in others if each.live}
+        self._bound = bound
+        self._nodes = {each.id: each.offer for each in others if each.live}
         self._offering: dict[str, list[str]] = {}
         self._now = now
         self.due: set[str] = set()
@@ -66,13 +69,17 @@ class Share:
             some.append(job_id)
 
     def _at(self, job_id: str, needs: str, run_at: Instant, failed: str | None) -> Instant:
-        return comes_to(job_id, run_at, self._offerers(needs), self._node, self._now, failed)
+        nodes = self._offerers(needs)
+        last = self._bound and self._node not in nodes and bool(nodes)
+        return comes_to(job_id, run_at, nodes, self._node, self._now, failed, last=last)
 
     def _offerers(self, needs: str) -> list[str]:
         nodes = self._offering.get(needs)
         if nodes is None:
-            nodes = [name for name, offers in self._nodes.items() if needs in offers]
-            self._offering[needs] = nodes
+            able = [name for name, offer in self._nodes.items() if needs in offer.needs]
+            # Whoever runs some commands alone comes after those that run all: nobody waits for it.
+            free = [name for name in able if not self._nodes[name].bounds(needs)]
+            nodes = self._offering[needs] = free or able
         return nodes
 
 

@@ -17,6 +17,7 @@ from synccron.handlers.base import Handlers, Invocation, Run
 from synccron.model.job import Notice, Outcome
 from synccron.model.lease import Node, Session
 from synccron.model.notify import Round, again_after, next_round
+from synccron.model.permit import Offer
 from synccron.model.schedule import Limits
 from synccron.model.time import SECOND, Duration
 from synccron.model.told import fill
@@ -56,7 +57,7 @@ class Teller:
         handlers: Handlers,
         *,
         session: Callable[[], Session],
-        offers: Callable[[], frozenset[str]],
+        offer: Callable[[], Offer],
         variables: Mapping[str, str],
         bell: Bell,
     ) -> None:
@@ -65,7 +66,7 @@ class Teller:
         self._events = events
         self._handlers = handlers
         self._session = session
-        self._offers = offers
+        self._offer = offer
         self._variables = variables
         self._bell = bell
         self._turns = threading.Lock()
@@ -115,7 +116,7 @@ class Teller:
             notices,
             session=session,
             live=live,
-            offers=self._offers(),
+            offer=self._offer(),
             room=AT_ONCE - self._sending,
         )
         self._end(chosen)

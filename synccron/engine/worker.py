@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from synccron.clock import Bell, Clock
 from synccron.engine.share import Punctuality, Share
+from synccron.engine.sieve import Sieve
 from synccron.engine.tally import Tally
 from synccron.errors import StoreError
 from synccron.events import Events
@@ -20,6 +21,7 @@ from synccron.handlers.base import Handlers, Invocation, Run
 from synccron.model.admit import Place, admit
 from synccron.model.job import Admission, Candidate, Claim, Ending, Job, Outcome, Settlement, Step
 from synccron.model.lease import Node, Session
+from synccron.model.permit import Offer
 from synccron.model.schedule import JsonText
 from synccron.model.settle import settle
 from synccron.model.time import SECOND, Duration, Instant, format_instant
@@ -66,7 +68,7 @@ class Worker:
         handlers: Handlers,
         *,
         session: Callable[[], Session],
-        offers: Callable[[], frozenset[str]],
+        offer: Callable[[], Offer],
         log: Callable[[str, int], str],
         luck: Callable[[], float],
         concurrency: int,
@@ -81,7 +83,7 @@ class Worker:
         self._tally = tally
         self._handlers = handlers
         self._session = session
-        self._offers = offers
+        self._offer = offer
         self._log = log
         self._luck = luck
         self._concurrency = concurrency
@@ -99,6 +101,7 @@ class Worker:
         self._held: tuple[Candidate, ...] = ()
         self._punctuality = Punctuality(clock)
         self._round = Round()
+        self._sieve = Sieve(clock)
         self._claiming = True
         self._giving_back = False
         self.ended = Bell(clock)  # rings when an attempt has ended
@@ -129,16 +132,23 @@ class Worker:
         self._begin_held()
         now = self._clock.now()
         self._look()
-        share = Share(self._session().node, self._punctuality.among(self._others), now)
+        offer, left_to_others = self._offer(), self._sieve.lines
+        share = Share(
+            self._session().node,
+            self._punctuality.among(self._others),
+            now,
+            bound=offer.allow_run is not None,
+        )
         free = self._concurrency - len(self._attempts)
-        candidates = self._store.waiting(
-            self._offers(),
+        read = self._store.waiting(
+            offer.needs,
             now + SECOND,
             max(0, free) + SPARE,
-            share.first,
+            self._sieve.mine(share.first),
             each=max(1, free),
-            besides=self._round.besides,
+            besides=self._round.besides | left_to_others,
         )
+        candidates = self._sieve.sift(read, offer)
         admissions = self._take(candidates, now, free)
         self._held = tuple(each for each in candidates if each.job.run_at > now)
         again = self._next_round(candidates, now)
@@ -149,7 +159,7 @@ class Worker:
             share.next = self._help(share, now, free)
         if free <= 0:
             return FULL_PAUSE
-        if again:
+        if again or self._sieve.lines > left_to_others:
             return 0
         later = [each.job.run_at for each in candidates if each.job.run_at > now]
         waiting = len(candidates) - len(admissions) - len(later)
@@ -175,13 +185,15 @@ class Worker:
         moment = self._clock.monotonic()
         if moment - self._helped_at >= PACE:
             self._helped_at = moment
-            left = self._store.waiting(
-                self._offers(),
+            offer = self._offer()
+            read = self._store.waiting(
+                offer.needs,
                 now,
                 min(free, AT_ONCE),
-                share.left,
-                besides=self._round.besides,
+                self._sieve.mine(share.left),
+                besides=self._round.besides | self._sieve.lines,
             )
+            left = self._sieve.sift(read, offer)
             ids = [each.job.id for each in left]
             mods = {job.id: job.mod for job in self._store.read(Job, Where(ids=ids)).items}
             still = [each for each in left if mods.get(each.job.id) == each.job.mod]

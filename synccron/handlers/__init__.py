@@ -16,13 +16,13 @@ def containment() -> "Containment":
 
 
 def open_handlers(
-    *, pass_env: Sequence[str] = (), store: str, only_handlers: bool = False
+    *, pass_env: Sequence[str] = (), store: str, allow_run: Sequence[str] | None = None
 ) -> "Handlers":
     """Start a guardian for this node's attempts; what earlier nodes of this store left here ends.
 
-    `store` names it on this host, the same in every node. `only_handlers`: nothing is
-    started but installed entry points.
+    `store` names it on this host, the same in every node. With `allow_run` nothing is started but
+    installed entry points, and commands that one of these patterns permits.
     """
     from synccron.handlers.local import LocalHandlers
 
-    return LocalHandlers(pass_env=pass_env, store=store, only_handlers=only_handlers)
+    return LocalHandlers(pass_env=pass_env, store=store, allow_run=allow_run)

@@ -45,9 +45,9 @@ class LocalHandlers:
 
     `store` names the node's store on this host: what an earlier node of it left here is ended.
     `pass_env` are names, or prefixes with `*`, of the node's variables that attempts get; `cells`
-    tells whether control groups are used where they can be. With `only_handlers`, what is no
-    installed entry point fails for good and is not started. The lock guards `_guard`, which is made
-    anew when a guardian died.
+    tells whether control groups are used where they can be. With `allow_run`, what is no
+    installed entry point, and no command that it permits, fails for good and is not started. The
+    lock guards `_guard`, which is made anew when a guardian died.
     """
 
     def __init__(
@@ -57,10 +57,11 @@ class LocalHandlers:
         pass_env: Sequence[str] = (),
         environ: Mapping[str, str] | None = None,
         cells: bool = True,
-        only_handlers: bool = False,
+        allow_run: Sequence[str] | None = None,
     ) -> None:
         self._store, self._cells = store, cells
-        self._only_handlers, self._pass_env = only_handlers, tuple(pass_env)
+        self._allow_run = None if allow_run is None else tuple(allow_run)
+        self._pass_env = tuple(pass_env)
         self._passed = passed(os.environ if environ is None else environ, pass_env)
         self._lock = threading.Lock()
         self._closed = False
@@ -77,7 +78,7 @@ class LocalHandlers:
                 if self._relied is not None:
                     self._guard.send(self._relied)
             guard = self._guard
-        why = forbidden(invocation, self._pass_env) if self._only_handlers else None
+        why = forbidden(invocation, self._allow_run, self._pass_env)
         if why is not None:
             ended(Outcome(ending="failed", error=why, permanent=True))
         else:

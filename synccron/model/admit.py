@@ -56,17 +56,21 @@ def comes_to(
     node: str,
     now: Instant,
     failed: str | None = None,
+    *,
+    last: bool = False,
 ) -> Instant:
     """Tell from when a node may take a job: at once if it is the job's first; not after now: now.
 
     The others follow in an order of their own for each job, for a fifth of a second each, round
     and round. So nodes that wake at one instant do not all try for the same jobs, and a job whose
     first node is full or stopped is not held up for long. The node that `failed` a retry is the
-    last. The order changes little when a node comes or goes (highest random weight:
+    last; `last`: this one is none of `nodes`, and comes after all of them. The order changes little
+    when a node comes or goes (highest random weight:
     https://www.microsoft.com/en-us/research/wp-content/uploads/2017/02/HRW98.pdf).
     """
     mine = _weight(job_id, node, failed)
-    rank = sum(_weight(job_id, other, failed) > mine for other in nodes)
+    before = sum(_weight(job_id, other, failed) > mine for other in nodes)
+    rank = len(nodes) if last else before
     if rank == 0:
         return run_at
     passed = max(0, now - run_at) // ELSEWHERE

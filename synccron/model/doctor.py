@@ -12,6 +12,7 @@ from typing import Literal
 from synccron.model.change import stranded
 from synccron.model.lease import Node, Term, Totals
 from synccron.model.needs import in_words
+from synccron.model.permit import covered
 from synccron.model.schedule import Schedule
 from synccron.model.time import SECOND, Duration, Instant, format_duration
 
@@ -156,7 +157,7 @@ class Rounds:
 
     def look(self, schedules: Iterable[Schedule]) -> None:
         """Look at some more."""
-        offers = frozenset(name for node in self.nodes if node.live for name in node.offers)
+        offers = frozenset(node.offer for node in self.nodes if node.live)
         working = any(node.live and node.offers for node in self.nodes)
         for each in schedules:
             self.seen += 1
@@ -167,7 +168,8 @@ class Rounds:
             if stranded(each, self.now):
                 self._note("cursor", each.id)
             needs = each.definition.needs
-            if working and needs not in offers and not each.paused:
+            offered = covered(offers, needs, each.definition.run)
+            if working and not offered and not each.paused:
                 strict = each.definition.strict_handlers
                 self._note("handlers" if strict else "silent", f"{each.id} ({in_words(needs)})")
 

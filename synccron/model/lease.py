@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal, get_args
 
+from synccron.model.permit import Offer, Patterns
 from synccron.model.time import SECOND, Duration, Instant
 
 Counter = Literal[
@@ -29,9 +30,10 @@ class Node:
     """One running `synccron run`, as it registered itself.
 
     `offers` is what it can run: handlers by name, and `run` for shell commands; empty where it does
-    not work. `ticked_at` is its last turn as leader. `live`, `last_seen_at` and `skew` are the
-    store's knowledge, not the node's: `skew` is how far its wall clock was ahead of the reader's
-    when its newest record came in (None: not known).
+    not work. `allow_run` are patterns of the commands that it runs (None: all). `ticked_at` is its
+    last turn as leader. `live`, `last_seen_at` and `skew` are the store's knowledge, not the
+    node's: `skew` is how far its wall clock was ahead of the reader's when its newest record came
+    in (None: not known).
     """
 
     id: str
@@ -50,6 +52,12 @@ class Node:
     last_seen_at: Instant | None = None
     live: bool = True
     skew: Duration | None = None
+    allow_run: Patterns | None = None
+
+    @property
+    def offer(self) -> Offer:
+        """What it can run."""
+        return Offer(self.offers, self.allow_run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from synccron.model.job import Claim, DeadLetter, Job, Miss, Notice, Reason, short_id
 from synccron.model.needs import SHELL
+from synccron.model.permit import Offer
 from synccron.model.schedule import Definition, Notify, Occasion
 from synccron.model.time import Duration, Instant, format_instant
 
@@ -127,13 +128,13 @@ def next_round(
     *,
     session: str,
     live: AbstractSet[str],
-    offers: AbstractSet[str],
+    offer: Offer,
     room: int,
 ) -> Round:
     """Choose what a node does now: one notice at a time for each who is told, in their order.
 
-    `live` are the sessions that can still be telling, `offers` what this node can run: a command is
-    told where commands run. `room` is how many more it may take.
+    `live` are the sessions that can still be telling, `offer` what this node can run: a command is
+    told where it may run. `room` is how many more it may take.
     """
     take: list[Notice] = []
     mine: list[Notice] = []
@@ -146,7 +147,7 @@ def next_round(
         waiting = [each for each in queue if each.session is None]
         dropped += waiting[: max(0, len(waiting) - MOST_WAITING)]
         waiting = waiting[-MOST_WAITING:]
-        if waiting and not taken and len(take) < room and _can_tell(waiting[0], offers):
+        if waiting and not taken and len(take) < room and _can_tell(waiting[0], offer):
             take.append(waiting[0])
     return Round(take=tuple(take), mine=tuple(mine), lost=tuple(lost), dropped=tuple(dropped))
 
@@ -164,8 +165,8 @@ def _queues(notices: Iterable[Notice]) -> Iterable[Sequence[Notice]]:
     return queues.values()
 
 
-def _can_tell(notice: Notice, offers: AbstractSet[str]) -> bool:
-    return notice.to.command is None or SHELL in offers
+def _can_tell(notice: Notice, offer: Offer) -> bool:
+    return notice.to.command is None or offer.covers(SHELL, notice.to.command)
 
 
 def _notices(

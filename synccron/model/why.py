@@ -145,7 +145,8 @@ def _prospect(at: Now, now: Instant) -> tuple[Prospect, tuple[str, ...]]:  # noq
         return "nobody_leads", (f"No node runs: {_afterwards(schedule.definition)}.",)
     if cursor.failures:
         return "failing", tuple(_failing(schedule))
-    able = [node.id for node in live if schedule.definition.needs in node.offers]
+    wanted = schedule.definition
+    able = [node.id for node in live if node.offer.covers(wanted.needs, wanted.run)]
     if not able:
         return "no_node", (_nobody_offers(schedule.definition),)
     leader = f"leader {at.term.node} (epoch {at.term.epoch})"

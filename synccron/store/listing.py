@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from synccron.model.job import Job
+    from synccron.model.permit import Offer
     from synccron.store.base import Store
 
 PAGE = 1000
@@ -42,7 +43,7 @@ class Listed(NamedTuple):
 class Listing(Protocol):
     """A store that was opened to be listed."""
 
-    def offers(self) -> frozenset[str] | None:
+    def offers(self) -> "frozenset[Offer] | None":
         """Tell what the living nodes offer; None: no node lives."""
 
     def page(
@@ -63,14 +64,14 @@ class RecordListing:
     def __init__(self, store: "Store") -> None:
         self._store = store
 
-    def offers(self) -> frozenset[str] | None:
+    def offers(self) -> "frozenset[Offer] | None":
         """Tell what the living nodes offer."""
         from synccron.model.lease import Node
         from synccron.store.base import Where
         from synccron.store.history import read_all
 
-        living = [node.offers for node in read_all(self._store, Node, Where()) if node.live]
-        return frozenset[str]().union(*living) if living else None
+        nodes = read_all(self._store, Node, Where())
+        return frozenset(node.offer for node in nodes if node.live) or None
 
     def page(
         self, pattern: str | None, labels: Mapping[str, str], after: str | None, past: int = 0

@@ -272,6 +272,7 @@ def test_nodes_and_status():
         leader=True,
         epoch=3,
         handlers=("billing", "run"),
+        allow_run=None,
         labels={},
         concurrency=16,
         running=2,

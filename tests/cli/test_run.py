@@ -166,8 +166,8 @@ def test_dead_letters_are_listed_retried_removed_and_purged(cli, running):
 def test_nodes_and_status_tell_who_leads(cli, running):
     (one,) = cli("nodes", "--json").json
     assert list(one) == [
-        *("id", "session", "host", "pid", "version", "leader", "epoch", "handlers", "labels"),
-        *("concurrency", "running", "started_at", "last_seen_at"),
+        *("id", "session", "host", "pid", "version", "leader", "epoch", "handlers", "allow_run"),
+        *("labels", "concurrency", "running", "started_at", "last_seen_at"),
     ]
     assert one["id"] == "n1"
     assert one["pid"] == running.process.pid
@@ -198,6 +198,27 @@ def test_a_node_carries_labels_and_ls_tells_where_none_has_them(cli, node, tmp_p
     states = {line.split()[0]: line.split()[-1] for line in cli("ls").out.splitlines()[1:]}
     assert states == {"near": "ok", "far": "no-handler"}
     assert "zone=us" in cli("show", "far").out
+
+
+def test_a_node_that_permits_some_commands_offers_no_others(cli, node):
+    register(cli, "good", "echo a")
+    register(cli, "bad", "id")
+    node("--id", "n1", "--allow-run", "sh -c 'echo *'", "--allow-run", "/bin/true").until(
+        "node_joined"
+    )
+    assert cli("trigger", "good", "--wait").status == 0
+    assert cli("trigger", "bad").status == 1
+    (one,) = cli("nodes", "--json").json
+    assert one["allow_run"] == ["sh -c 'echo *'", "/bin/true"]
+    states = {line.split()[0]: line.split()[-1] for line in cli("ls").out.splitlines()[1:]}
+    assert states == {"good": "ok", "bad": "no-handler"}
+    assert cli("why", "bad", "--json").json["next"]["verdict"] == "no_node"
+
+
+def test_all_commands_cannot_be_refused_and_some_permitted(cli):
+    answer = cli("run", "--only-handlers", "--allow-run", "true")
+    assert answer.status == 2
+    assert "give one of them" in answer.err
 
 
 def test_a_label_that_cannot_be_one_is_refused(cli):

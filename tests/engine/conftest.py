@@ -17,6 +17,7 @@ from synccron.handlers.base import Invocation
 from synccron.model.change import Change, register
 from synccron.model.job import Ending, Job, Outcome
 from synccron.model.lease import Node, Session
+from synccron.model.permit import Offer
 from synccron.model.plan import Due
 from synccron.model.schedule import Schedule
 from synccron.model.time import DAY, SECOND, Instant
@@ -69,6 +70,7 @@ class Bench:
         self.tally = Tally()
         self.handlers = ScriptedHandlers()
         self.offers = frozenset({"run"})
+        self.allow_run: tuple[str, ...] | None = None
         events = Events(clock.now, self.told.append)
         self.session = self.join()
         self.elector = Elector(
@@ -88,7 +90,7 @@ class Bench:
             self.tally,
             self.handlers,
             session=lambda: self.session,
-            offers=lambda: self.offers,
+            offer=lambda: Offer(self.offers, self.allow_run),
             log=lambda job_id, attempt: f"/nowhere/{job_id}/{attempt}",
             luck=lambda: 0.5,
             concurrency=concurrency,
@@ -111,6 +113,7 @@ class Bench:
             tzdata="2026f",
             concurrency=4,
             offers=self.offers,
+            allow_run=self.allow_run,
         )
 
     def events(self, name: str) -> list[Event]:

@@ -1,7 +1,9 @@
 """What a client asks for happens on whichever node: two whole nodes, and a client on neither."""
 
 import secrets
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 from synccron.client import Client, Job, Retry, Schedule
 from synccron.engine.node import Node
 from synccron.errors import JobNotSettled, Refused
+from synccron.handlers import resolve
+from tests.etcd import Members
 
 pytestmark = pytest.mark.xdist_group("etcd")
 
@@ -176,20 +180,61 @@ def test_a_node_of_installed_handlers_alone_is_not_given_a_command(
     assert [(job.state, job.node) for job in ended] == [("completed", "open")] * 5
 
 
-def test_a_command_that_comes_to_a_node_of_installed_handlers_all_the_same_fails_for_good(
-    client: Client, start: Callable[..., Node], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_node_runs_of_commands_only_what_it_permits(
+    client: Client, start: Callable[..., Node]
+) -> None:
+    client.register(
+        Schedule(id="good", cron=NEVER, run=["/bin/echo", "a; b"]),
+        Schedule(id="bad", cron=NEVER, run="/bin/echo a; id"),
+    )
+    start("guarded", allow_run=["/bin/echo *"])
+    done = client.wait(client.trigger("good").id, timeout=ENOUGH)
+    assert (done.state, done.node) == ("completed", "guarded")
+    with pytest.raises(Refused, match="no live node offers 'run', which bad needs"):
+        client.trigger("bad")
+    (node,) = client.nodes()
+    assert node.allow_run == ("/bin/echo *",)
+    start("open")
+    jobs = [client.trigger("bad", key=str(n)) for n in range(5)]
+    ended = [client.wait(job.id, timeout=ENOUGH) for job in jobs]
+    assert [(job.state, job.node) for job in ended] == [("completed", "open")] * 5
+
+
+@pytest.mark.parametrize("allow_run", [(), ("/bin/true",)], ids=["only-handlers", "allow-run"])
+def test_a_record_that_somebody_forged_fails_for_good_and_starts_nothing(
+    store: str,
+    client: Client,
+    start: Callable[..., Node],
+    allow_run: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     canary = tmp_path / "canary"
-    client.register(
-        Schedule(id="forged", cron=NEVER, run=f"touch {canary}", retry=Retry(max_attempts=3))
-    )
-    # As a forged record would: it says that the job needs something which this node has.
-    monkeypatch.setattr("synccron.engine.registrar.installed", lambda: frozenset({"run"}))
-    start("guarded", only_handlers=True)
-    job = client.wait(client.trigger("forged").id, timeout=ENOUGH)
-    assert (job.state, len(job.attempts)) == ("failed", 1)
-    assert "no commands (--only-handlers)" in (job.error or "")
+    monkeypatch.setattr(resolve, "entry_points", lambda: {"bill": "json:dumps"})
+    client.register(Schedule(id="forged", cron=NEVER, handler="bill", retry=Retry(max_attempts=3)))
+    job = client.trigger("forged")
+    members = request.getfixturevalue("etcd") if store.startswith("etcd") else None
+    forge(store, members, '"run":null', f'"run":"touch {canary}"')
+    start("guarded", only_handlers=not allow_run, allow_run=allow_run)
+    ended = client.wait(job.id, timeout=ENOUGH)
+    assert (ended.state, len(ended.attempts)) == ("failed", 1)
+    assert "this node" in (ended.error or "")
     assert not canary.exists()
+
+
+def forge(store: str, members: Members | None, old: str, new: str) -> None:
+    """Change a text in all definitions, past synccron."""
+    if members is None:
+        with closing(sqlite3.connect(store)) as db:
+            db.execute("UPDATE revisions SET definition = replace(definition, ?, ?)", (old, new))
+            db.commit()
+        return
+    prefix = store.rpartition("across/")[2]
+    lines = members.ctl("get", "--prefix", f"across/{prefix}").splitlines()
+    for key, value in zip(lines[::2], lines[1::2], strict=True):
+        if old in value:
+            members.ctl("put", key, value.replace(old, new))
 
 
 def test_no_more_run_at_once_over_both_nodes_than_a_schedule_may_have(

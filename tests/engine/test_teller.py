@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from synccron.events import Event, Events
 from synccron.handlers.base import Handlers
 from synccron.handlers.local import LocalHandlers
 from synccron.model.job import Notice
+from synccron.model.permit import Offer
 from synccron.model.schedule import Notify
 from synccron.model.time import SECOND
 from synccron.store.base import Store
@@ -38,7 +40,7 @@ class Telling:
             Events(clock.now, self.told.append),
             self.handlers,
             session=lambda: bench.session,
-            offers=lambda: bench.offers,
+            offer=lambda: Offer(bench.offers, bench.allow_run),
             variables=self.variables,
             bell=self.bell,
         )
@@ -247,3 +249,29 @@ def test_one_who_does_not_answer_does_not_hold_up_the_others(
         telling.teller.turn()
         other.until(1)
         silent.until(1)
+
+
+def test_a_command_that_a_node_does_not_permit_is_left_to_others(
+    node: Bench, telling: Telling, tmp_path: Path
+) -> None:
+    fail(node, Notify(on=("failure",), command=f"touch {tmp_path / 'canary'}"))
+    node.allow_run = ("/bin/true",)
+    telling.turn()
+    assert len(notices(node)) == 1
+    node.allow_run = None
+    telling.turn()
+    assert (tmp_path / "canary").exists()
+
+
+def test_a_command_that_comes_to_a_node_all_the_same_fails_and_never_starts(
+    node: Bench, tmp_path: Path
+) -> None:
+    handlers = LocalHandlers(store="test", allow_run=())
+    telling = Telling(node, handlers)
+    fail(node, Notify(on=("failure",), command=f"touch {tmp_path / 'canary'}"))
+    telling.turn()
+    (event,) = telling.told
+    assert event.event == "notice_failed"
+    assert "no commands (--only-handlers)" in event.fields["error"]
+    assert not (tmp_path / "canary").exists()
+    handlers.close()

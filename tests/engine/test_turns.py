@@ -183,6 +183,82 @@ def test_a_node_that_offers_in_time_starts_what_was_written_before_it_came(
     assert len(other.handlers.runs) == 1
 
 
+def permitting(bench: "Node", *patterns: str) -> None:
+    """Let a node run only commands that match."""
+    bench.allow_run = patterns
+    bench.store.report(bench.session, bench.record())
+
+
+def test_a_strict_slot_whose_command_no_node_permits_fails_from_its_instant_on(
+    node: "Node",
+) -> None:
+    permitting(node, "/bin/true")
+    node.register(id="good", run="/bin/true")
+    node.register(id="bad", run="reboot")
+    node.register(id="silent", run="reboot", strict_handlers=False)
+    slot = node.schedule("good").cursor.next
+    node.advance_to(slot - AHEAD // 4 + QUIET_FROM)
+    node.dispatcher.turn()
+    node.advance_to(slot)
+    node.dispatcher.turn()
+    assert node.schedule("bad").cursor.last_error == "no live node offers 'run'"
+    assert node.schedule("good").cursor.failures == 0
+    node.worker.turn()
+    assert [run.invocation.run for run in node.handlers.runs] == ["/bin/true"]
+    for wait in (1, 2, 4, 8):
+        node.advance_to(node.clock.now() + wait * SECOND)
+        node.dispatcher.turn()
+    reasons = {each.schedule_id: each.reason for each in node.store.read(Miss).items}
+    assert reasons == {"bad": "dispatch_failed", "silent": "no_handler"}
+
+
+def test_a_node_leaves_commands_that_it_does_not_permit_to_those_that_do(
+    node: "Node", make_node: "Callable[[str], Node]"
+) -> None:
+    other = make_node("n2")
+    permitting(node, "/bin/true")
+    node.register(id="good", run="/bin/true")
+    node.register(id="bad", run="reboot")
+    slot = node.schedule("good").cursor.next
+    node.advance_to(slot - AHEAD // 4 + QUIET_FROM)
+    other.store.renew(other.session)
+    node.dispatcher.turn()
+    node.advance_to(slot)
+    other.store.renew(other.session)
+    node.dispatcher.turn()
+    node.worker.turn()
+    other.worker.turn()
+    assert node.schedule("bad").cursor.failures == 0
+    # Who runs everything comes first: nobody waits for one that may not want it.
+    assert {run.invocation.schedule_id for run in other.handlers.runs} == {"good", "bad"}
+    assert not node.handlers.runs
+
+
+def test_what_waits_for_other_nodes_hides_nothing_that_a_node_permits(node: "Node") -> None:
+    permitting(node, "/bin/true")
+    for number in range(100):
+        node.register(id=f"bad-{number:03}", run="reboot")
+    node.register(id="good", run="/bin/true")
+    slot = node.schedule("good").cursor.next
+    node.advance_to(slot - AHEAD // 4 + QUIET_FROM)
+    while any(node.schedule(name).cursor.next == slot for name in ("bad-099", "good")):
+        node.dispatcher.turn()
+        node.advance_to(node.clock.now() + SECOND // 2)
+    node.advance_to(slot)
+    turns = 0
+    while node.worker.turn() == 0:
+        turns += 1
+    assert [run.invocation.schedule_id for run in node.handlers.runs] == ["good"]
+    assert turns <= 5
+    # A schedule that is given another command is looked at again within a second.
+    for number in range(100):
+        node.register(id=f"bad-{number:03}", run="/bin/true")
+    node.clock.advance(SECOND)
+    node.store.renew(node.session)
+    node.worker.turn()
+    assert len(node.handlers.runs) == 4  # as many as it has room for
+
+
 def test_at_its_instant_a_job_is_claimed_before_anything_is_read(
     node: "Node", monkeypatch: pytest.MonkeyPatch
 ) -> None:

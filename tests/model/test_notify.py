@@ -8,6 +8,7 @@ import pytest
 
 from synccron.model.job import Claim, Ending, Miss, Notice, Outcome, Reason, Settlement
 from synccron.model.notify import MOST_WAITING, TRIES, again_after, next_round, of_misses
+from synccron.model.permit import Offer
 from synccron.model.plan import Plan, plan
 from synccron.model.schedule import Notify, Retry
 from synccron.model.settle import settle
@@ -177,7 +178,7 @@ def chosen(*notices: Notice, **fields: Any) -> dict[str, list[str]]:
     defaults: dict[str, Any] = {
         "session": "me",
         "live": frozenset({"me", "other"}),
-        "offers": frozenset({"run"}),
+        "offer": Offer(frozenset({"run"})),
         "room": 10,
     }
     found = next_round(notices, **{**defaults, **fields})
@@ -206,7 +207,14 @@ def test_a_notice_whose_node_died_is_lost_and_never_told_by_another() -> None:
 
 def test_commands_are_told_where_commands_run_and_webhooks_anywhere() -> None:
     waiting = (notice("a"), notice("b", to=CHAT))
-    assert chosen(*waiting, offers=frozenset()) == {"take": ["b"]}
+    assert chosen(*waiting, offer=Offer(frozenset())) == {"take": ["b"]}
+
+
+def test_a_command_is_told_by_a_node_that_permits_it() -> None:
+    mail = notice("a", to=Notify(command=("/usr/bin/mail", "root")))
+    shell = frozenset({"run"})
+    assert chosen(mail, offer=Offer(shell, ("/usr/bin/mail *",))) == {"take": ["a"]}
+    assert chosen(mail, offer=Offer(shell, ("/usr/bin/backup *",))) == {}
 
 
 def test_no_more_are_taken_than_there_is_room_for() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from synccron.clock import Clock
+from synccron.model.permit import Offer
 from synccron.model.time import Duration
 from synccron.store.listing import PAGE, Listed
 from synccron.store.sqlite.connection import Readers
@@ -47,7 +48,7 @@ class SqliteListing:
         self._clock = clock
         self._readers = Readers(self._files, timeout, synchronous)
 
-    def offers(self) -> frozenset[str] | None:
+    def offers(self) -> frozenset[Offer] | None:
         """Tell what the living nodes offer."""
         with self._readers.view() as db:
             nodes = db.execute("SELECT session, record FROM nodes").fetchall()
@@ -56,8 +57,8 @@ class SqliteListing:
         from synccron.store.sqlite.sessions import Sessions
 
         sessions = Sessions(self._files, self._clock)
-        living = [json.loads(record)["offers"] for name, record in nodes if sessions.alive(name)]
-        return frozenset[str]().union(*living) if living else None
+        living = [json.loads(record) for name, record in nodes if sessions.alive(name)]
+        return frozenset(map(_offer, living)) or None
 
     def page(
         self, pattern: str | None, labels: Mapping[str, str], after: str | None, past: int = 0
@@ -79,6 +80,11 @@ class SqliteListing:
     def close(self) -> None:
         """Close the connections."""
         self._readers.close()
+
+
+def _offer(node: Mapping[str, Any]) -> Offer:
+    patterns = node.get("allow_run")
+    return Offer(frozenset(node["offers"]), None if patterns is None else tuple(patterns))
 
 
 def _listed(row: "sqlite3.Row | tuple[Any, ...]") -> Listed:
