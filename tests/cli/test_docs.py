@@ -42,6 +42,22 @@ def test_the_page_tells_of_every_option_and_of_no_other(sections, one):
     assert sections[" ".join(one.path)] == own
 
 
+def test_a_synopsis_names_its_command_and_only_options_that_it_has():
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    known = {
+        " ".join(one.path): {name for names in one.options for name in names} for one in entries()
+    }
+    found = re.findall(r"^### ([^\n]+)\n\n```\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    assert {heading for heading, _ in found} == set(
+        re.findall(r"^### (.+)$", text, flags=re.MULTILINE)
+    )
+    for heading, synopsis in found:
+        for line in synopsis.splitlines():
+            assert f"{line} ".startswith(f"synccron {heading} "), line
+            options = re.findall(r"(?<![\w-])--?[a-z][a-z-]*", line)
+            assert set(options) <= known[heading], line
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_committed_completions_are_current(shell):
     committed = (ROOT / "completions" / SHELLS[shell]).read_text(encoding="utf-8")

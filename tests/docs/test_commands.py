@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from synccron.cli.completion import Entry, entries
+from tests.docs.blocks import PAGES
 
-ROOT = Path(__file__).parents[2]
-PAGES = sorted((*ROOT.glob("docs/*.md"), ROOT / "README.md"))
 BLOCK = re.compile(r"^ *```(?:sh|console)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(synccron [^`]+)`")
 COMMAND = re.compile(r"(?:^|[|;&(]|\bsudo )\s*(synccron\b.*?)(?=$|[|;&)>])")
