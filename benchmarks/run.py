@@ -18,6 +18,7 @@ from benchmarks.measure import Amount
 
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 SECTIONS = (
+    "newcomer",
     "start",
     "rates",
     "handlers",
