@@ -1,16 +1,16 @@
 """Commands on jobs: jobs, job, logs, cancel, retry."""
 
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
 from synccron.cli.call import Call, command, json_line, moment, print_json
-from synccron.cli.follow import LOOK, follow, output
-from synccron.cli.paper import say
+from synccron.cli.follow import follow, output
+from synccron.cli.paper import Paper, say
 from synccron.cli.sheet import Gathered, JsonLines, Sheet
-from synccron.clock import Bell, SystemClock
+from synccron.clock import SystemClock
 from synccron.errors import InvalidInput, NotFound
 from synccron.model.chunk import Chunk
 from synccron.model.job import SETTLED, STATES, State
@@ -51,36 +51,33 @@ def jobs(
     }
     with call.client() as client:
         if watch:
-            for changed in _changes(client, chosen):
-                _print_change(call, changed)
-            return
+            _watch(call, client, chosen)
         found = client.jobs(**chosen)
     from synccron.cli.render import job_table
 
     call.answer([one.to_json() for one in found], lambda: job_table(call.paper(), found))
 
 
-def _changes(client: "Client", chosen: dict[str, Any]) -> Iterator["Job"]:
-    bell = Bell(SystemClock())
-    shown: dict[str, tuple[object, ...]] = {}
-    while True:
+def _watch(call: Call, client: "Client", chosen: dict[str, Any]) -> NoReturn:
+    from synccron.cli.live import watch
+    from synccron.cli.render import job_line, job_table
+
+    shown: Mapping[str, tuple[object, ...]] = {}
+
+    def changes() -> Iterator[str]:
+        """Tell of those that changed since the last look, in the order in which they were made."""
+        nonlocal shown
         found = client.jobs(**chosen)
+        marks = {job.id: (job.state, job.attempt, job.cancel_requested_at) for job in found}
         for job in reversed(found):
-            mark = (job.state, job.attempt, job.cancel_requested_at)
-            if shown.get(job.id) != mark:
-                yield job
-            shown[job.id] = mark
-        shown = {job.id: shown[job.id] for job in found}
-        bell.wait(bell.rings, LOOK)
+            if shown.get(job.id) != marks[job.id]:
+                yield json_line(job.to_json()) if call.json else job_line(call.paper(), job)
+        shown = marks
 
+    def page(paper: Paper) -> Iterable[str]:
+        return job_table(paper, client.jobs(**chosen))
 
-def _print_change(call: Call, job: "Job") -> None:
-    if call.json:
-        print(json_line(job.to_json()), flush=True)
-        return
-    from synccron.cli.render import job_line
-
-    print(job_line(call.paper(), job), flush=True)
+    watch(call, page, changes)
 
 
 @command(app, "job")

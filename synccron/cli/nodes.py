@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synccron.cli.call import Call, command, json_line
-from synccron.cli.follow import LOOK
+from synccron.cli.live import watch as go_on
 from synccron.cli.paper import Paper
 from synccron.cli.render import job_table, node_table, status_lines
-from synccron.clock import Bell, SystemClock
 from synccron.model.job import SETTLED
 
 if TYPE_CHECKING:
@@ -37,25 +36,17 @@ def status(
         if not watch:
             shown = client.status()
             call.answer(shown.to_json(), lambda: status_lines(call.paper(), shown))
-        elif call.json or call.paper().width is None:
-            _tell_changes(call, client)
-        else:
-            from synccron.cli.live import show
+            return
+        last: list[str] = []
 
-            show(lambda: _page(call.paper(), client), colour=call.colour)
+        def changes() -> list[str]:
+            nonlocal last
+            shown, before = client.status(), last
+            written = status_lines(call.paper(), shown)
+            last = [json_line(shown.to_json())] if call.json else list(written)
+            return last if last != before else []
 
-
-def _tell_changes(call: Call, client: "Client") -> None:
-    bell = Bell(SystemClock())
-    last = ""
-    while True:
-        shown = client.status()
-        lines = [json_line(shown.to_json())] if call.json else status_lines(call.paper(), shown)
-        text = "\n".join(lines)
-        if text != last:
-            print(text, flush=True)
-        last = text
-        bell.wait(bell.rings, LOOK)
+        go_on(call, lambda paper: _page(paper, client), changes)
 
 
 def _page(paper: Paper, client: "Client") -> Iterator[str]:

@@ -210,6 +210,30 @@ def test_watched_jobs_are_told_with_each_change_until_interrupted(cli, begin):
     assert (child.returncode, out, err) == (130, b"", b"")
 
 
+def test_watched_jobs_are_one_live_page_on_a_terminal(cli, screen):
+    cli("register", "x", "--cron", "0 0 1 1 *", "--", "true")
+    cli("trigger", "x", "--key", "before")
+    page = screen("jobs", "--watch", "--schedule", "x")
+    page.until("manual:x:before")
+    assert "\x1b[?1049h" in page.written  # the other screen: what was there comes back
+    cli("trigger", "x", "--key", "seen")
+    page.until("manual:x:seen")
+    cli("cancel", "manual:x:seen")
+    page.until("cancelled")
+    status, written = page.interrupt()
+    assert status == 130
+    assert "\x1b[?1049l" in written
+
+
+def test_watched_jobs_are_lines_on_a_pipe(cli, begin):
+    register(cli)
+    cli("trigger", "x", "--key", "1")
+    child = begin("jobs", "--watch")
+    assert child.stdout.readline() == b"manual:x:1  queued\n"
+    cli("cancel", "manual:x:1")
+    assert child.stdout.readline().startswith(b"manual:x:1  cancelled")
+
+
 def test_a_watched_status_is_one_live_page_on_a_terminal(cli, screen):
     cli("register", "x", "--cron", "0 0 1 1 *", "--", "true")
     page = screen("status", "--watch")
