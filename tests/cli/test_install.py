@@ -58,6 +58,20 @@ def test_systemd_would_say_so_of_a_key_that_it_does_not_know(analyze, tmp_path):
     assert "KilMode" in analyze("verify", "--man=no", str(path)).stderr
 
 
+def test_systemd_reads_the_drop_in_for_reloads_but_for_a_type_that_it_may_be_too_old_for(
+    analyze, tmp_path
+):
+    units(tmp_path)
+    name = "synccron.service.d/notify-reload.conf"
+    (tmp_path / name).parent.mkdir()
+    shutil.copy(ROOT / "deploy" / name, tmp_path / name)
+    told = analyze("verify", "--man=no", str(tmp_path / "synccron.service"))
+    version = int(analyze("--version").stdout.split()[1])
+    unknown = f"{tmp_path / name}:3: Failed to parse service type, ignoring: notify-reload\n"
+    assert told.returncode == 0
+    assert told.stderr == (unknown if version < unit.RELOAD_SINCE else "")
+
+
 def test_the_units_are_exposed_by_3_at_most(analyze, tmp_path):
     for path in units(tmp_path):
         told = analyze("security", "--offline=true", "--threshold=30", str(path))
