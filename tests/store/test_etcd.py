@@ -199,6 +199,18 @@ def test_a_member_that_hangs_or_dies_is_left_in_mid_call(three: Members) -> None
                 member.signal(back)
 
 
+def test_a_call_whose_connection_another_call_has_just_left_takes_the_next(
+    etcd: Members, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(etcd.url(prefix)) as store:
+        client = store.cluster.etcd
+        real, chosen = client._connected, [client._connected()]
+        client.abandon()
+        monkeypatch.setattr(client, "_connected", lambda: chosen.pop() if chosen else real())
+        assert submit(store, "now")
+        assert not chosen
+
+
 def test_members_without_a_majority_have_no_quorum(three: Members) -> None:
     with opened(three.url(), timeout=1500) as store:
         for member in three.members[:2]:

@@ -50,6 +50,7 @@ class _Link:
     def __init__(self, package: Any, address: Address, at: int, login: Login | None) -> None:
         host, port = address.endpoints[at]
         self.at = at
+        self.closed = False
         self.client = package.client(
             host=host,
             port=port,
@@ -68,6 +69,7 @@ class _Link:
         return self.client.metadata
 
     def close(self) -> None:
+        self.closed = True  # before it is: who meets a closed channel knows why
         self.client.close()
 
 
@@ -179,9 +181,12 @@ class Etcd:
             yield self.messages.WatchRequest(create_request=create)
             done.wait()  # the stream lives as long as its requests do
 
-        stream = self.messages.WatchStub(link.client.channel).Watch(
-            requests(), metadata=link.metadata
-        )
+        try:
+            stream = self.messages.WatchStub(link.client.channel).Watch(
+                requests(), metadata=link.metadata
+            )
+        except ValueError as error:
+            raise self._left(link, error) from error
         try:
             for answer in stream:
                 if answer.canceled or answer.watch_id < 0:
@@ -245,8 +250,11 @@ class Etcd:
                 answer = method(link.client)(
                     request, timeout=max(1, min(left, each)) / 1000, metadata=link.metadata
                 )
-            except self._grpc.RpcError as error:
-                meant = self._meant(error)
+            except (self._grpc.RpcError, ValueError) as error:
+                if isinstance(error, ValueError):
+                    meant: Exception = self._left(link, error)
+                else:
+                    meant = self._meant(error)
                 if isinstance(meant, StoreAuth) and link is not None and not renewed:
                     renewed = self._renew(link)
                     if renewed:
@@ -282,6 +290,12 @@ class Etcd:
             self._link = None
         if link is not None:
             link.close()
+
+    def _left(self, link: _Link | None, error: ValueError) -> Exception:
+        """Tell what gRPC means by it: that another call has closed this link meanwhile."""
+        if link is None or not link.closed:
+            return error
+        return StoreError("etcd cannot be reached: another call has left this member")
 
     def _renew(self, link: _Link) -> bool:
         """Log in anew at the same member: tokens end, and their end is not told beforehand."""
