@@ -7,9 +7,11 @@ ETCD := $(VENV)/etcd
 SYSTEMD := $(VENV)/systemd
 TOOLS := $(CURDIR)/$(ETCD)/usr/bin:$(CURDIR)/$(SYSTEMD)/tool
 WORKERS ?= 2
+MINUTES ?= 60
+STORE ?= sqlite
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults explore check format completions man deploy bench lock clean
+.PHONY: help demo test faults soak explore check format completions man deploy bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +39,9 @@ test: $(STAMP) $(ETCD) $(SYSTEMD)  ## run all tests
 
 faults: $(STAMP) $(ETCD)  ## break everything, at length; prints what was tried and which laws broke
 	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" SYNCCRON_FAULTS=long SYNCCRON_KILLS=40 $(BIN)/pytest -m faults --timeout 1800
+
+soak: $(STAMP) $(ETCD)  ## let three nodes live long while things break (MINUTES=60 STORE=sqlite|etcd SEED=)
+	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" $(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))
 
 explore: $(STAMP)  ## every order of steps to a depth of 6, and a million random ones, against the laws
 	PYTHONPATH=. $(BIN)/python -m tests.simulation.explore

@@ -148,6 +148,11 @@ class Members:
         port = next(member.port for member in self.members if member.process is not None)
         return self._ctl(f"127.0.0.1:{port}", *words)
 
+    def revision(self) -> int:
+        """Tell the newest revision."""
+        told = self.ctl_any("get", "nothing", "-w", "fields")
+        return int(told.split('"Revision" : ')[1].split()[0])
+
     def leader(self) -> Member:
         """Find the member that leads the cluster itself."""
         for line in self.ctl("endpoint", "status").splitlines():

@@ -84,6 +84,7 @@ class Field:
         self.folder = folder
         self.store = store or str(folder / "synccron.db")
         self.leases = leases
+        self.options: tuple[str, ...] = ()
         self.deeds = folder / "deeds"
         self.deeds.touch()
         (folder / "deeds.py").write_text(HANDLER)
@@ -106,6 +107,7 @@ class Field:
                     *(sys.executable, "-m", module, "run", "--id", name, "--log", "json"),
                     *("--lease", lease, "--node-lease", node_lease, "--pass-env", "DEEDS"),
                     *("--store", store or self.store),
+                    *self.options,
                 ],
                 env={**self.environment, **environment},
                 cwd=self.folder,
@@ -160,6 +162,10 @@ class Field:
             )
         return deeds
 
+    def running(self) -> list[str]:
+        """What handlers still run: all but nodes, their guardians, and children that wait."""
+        return [each for each in self.left() if "synccron" not in each]
+
     def left(self) -> list[str]:
         """Processes that carry this test's folder, other than this one."""
         found = []
@@ -190,12 +196,12 @@ def playing(folder: Path, *place: Any) -> Iterator[Field]:
                 node.wait()
 
 
-def until(seen: Callable[[], bool], what: str) -> None:
-    """Wait for the thing itself; the limit only ends a test that failed."""
-    for _ in range(int(PATIENCE * 50)):
+def until(seen: Callable[[], bool], what: str, every: float = 0.02) -> None:
+    """Wait for the thing itself, looking `every` so many s; the limit only ends what failed."""
+    for _ in range(int(PATIENCE / every)):
         if seen():
             return
-        threading.Event().wait(0.02)
+        threading.Event().wait(every)
     pytest.fail(f"waited in vain for {what}")
 
 

@@ -219,7 +219,7 @@ def test_history_is_compacted_under_watches_and_leases_are_revoked(
         for _ in range(times(2, 20)):
             for lease in members.ctl("lease", "list").splitlines()[1:]:
                 members.ctl("lease", "revoke", lease.strip())
-            members.ctl("compact", str(revision(members)))
+            members.ctl("compact", str(members.revision()))
             members.members[game.tried.times % 3].kill()  # its watches have to begin again
             members.members[game.tried.times % 3].start()
             members.wait()
@@ -394,7 +394,7 @@ def test_etcd_is_full(tmp_path: Path) -> None:
                     client.trigger("by-hand")
                 threading.Event().wait(1)
                 members.ctl("del", "--prefix", "rubbish/")
-                members.ctl("compact", "--physical", str(revision(members)))
+                members.ctl("compact", "--physical", str(members.revision()))
                 members.ctl("defrag")
                 members.ctl("alarm", "disarm")
                 before = len(made.done())
@@ -533,12 +533,6 @@ def test_nodes_that_wake_together_do_not_stampede(
         tried.notes.append(f"{won[0]} claims, {failed[0]} refused")
         assert won[0] == many
         assert failed[0] <= 0.1 * won[0]
-
-
-def revision(members: Members) -> int:
-    """Tell the newest revision."""
-    told = members.ctl("get", "nothing", "-w", "fields")
-    return int(told.split('"Revision" : ')[1].split()[0])
 
 
 def said(game: Game, name: str, event: str) -> int:

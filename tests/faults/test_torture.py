@@ -17,6 +17,7 @@ import pytest
 
 from synccron.client import Client, Job
 from tests.faults.field import LONG, Field, playing, register, trying, until
+from tests.faults.measure import children, family, resident
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900), pytest.mark.xdist_group("torture")]
 
@@ -136,9 +137,7 @@ class Watched:
         self.rss = self.memory()
 
     def processes(self) -> list[int]:
-        (heir,) = children(self.node)
-        (guardian,) = children(heir)
-        return [self.node, heir, guardian]
+        return family(self.node)
 
     def descriptors(self) -> list[int]:
         """The descriptors of node, heir and guardian, without those of children that wait."""
@@ -147,17 +146,10 @@ class Watched:
         return [*counts[:-1], counts[-1] - 3 * waiting]
 
     def memory(self) -> list[int]:
-        return [
-            int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-            for pid in self.processes()
-        ]
-
-    def left(self) -> list[str]:
-        """What still runs, but node, heir, guardian, and the warm children that wait."""
-        return [each for each in self.made.left() if "synccron" not in each]
+        return [resident(pid) for pid in self.processes()]
 
     def check(self) -> None:
-        until(lambda: not self.left(), f"the end of {self.left()}")
+        until(lambda: not self.made.running(), f"the end of {self.made.running()}")
         until(lambda: self.descriptors()[1:] == self.fds[1:], f"{self.fds}: {self.descriptors()}")
         assert self.descriptors()[0] <= self.fds[0] + CONNECTIONS
         grown = [now - before for now, before in zip(self.memory(), self.rss, strict=True)]
@@ -176,15 +168,6 @@ class Watched:
         late = [job.lateness for job in beats if job.lateness and job.lateness.total_seconds() > 60]
         assert not late
         return len(slots)
-
-
-def children(pid: int) -> list[int]:
-    listed = Path(f"/proc/{pid}/task").glob("*/children")
-    found = []
-    for each in listed:
-        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended meanwhile
-            found += [int(child) for child in each.read_text().split()]
-    return found
 
 
 def zombies(pid: int) -> list[int]:
@@ -267,7 +250,7 @@ def test_many_jobs_leave_memory_descriptors_and_processes_as_they_were(watched: 
             ended = [watched.client.wait(each, timeout=300) for each in ids]
             assert {job.state for job in ended} == {"completed"}
             if share == 1:  # by then the pool is full
-                until(lambda: not watched.left(), "their ends")
+                until(lambda: not watched.made.running(), "their ends")
                 early = watched.memory()
         tried.times = JOBS
         watched.check()
