@@ -5,14 +5,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from synccron.handlers.base import Handlers
-    from synccron.handlers.containment import Containment
-
-
-def containment() -> "Containment":
-    """Tell which of control groups and adoption holds attempts together on this host."""
-    from synccron.handlers.containment import containment as found
-
-    return found()
 
 
 def open_handlers(

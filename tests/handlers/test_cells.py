@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from synccron.handlers import cells, containment, kernel
+from synccron.handlers import cells, kernel
+from synccron.handlers.containment import containment
 from tests.handlers.conftest import Workshop
 
 
