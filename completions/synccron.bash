@@ -18,7 +18,7 @@ _synccron() {
     case "$command" in
         "")
             options="--version --help"
-            others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate diff export import-crontab backup restore example schema nodes status doctor install-service why audit completion"
+            others="run register unregister ls show next pause resume reset-cursor trigger jobs job logs cancel retry dlq validate diff export import-crontab backup restore example schema nodes status doctor install-service why deeds audit completion"
             ;;
         "run")
             options="--id --concurrency --lease --ahead --node-lease --drain --max-skew --no-lead --no-work --only-handlers --allow-run --label --pass-env --apply --http --log --retention --retention-jobs --history-bytes --log-bytes --store --store-timeout --no-color --debug --help"
@@ -131,6 +131,9 @@ _synccron() {
             ;;
         "why")
             options="--slot --store --store-timeout --json --no-color --debug --help"
+            ;;
+        "deeds")
+            options="--since -n --limit --store --store-timeout --json --no-color --debug --help"
             ;;
         "audit")
             options="--since --store --store-timeout --json --no-color --debug --help"

@@ -14,7 +14,17 @@ from synccron.cli.table import in_words, what_runs
 from synccron.model.time import format_duration, to_duration
 
 if TYPE_CHECKING:
-    from synccron.client import DeadLetter, Job, Miss, Node, Notify, Revision, Schedule, Status
+    from synccron.client import (
+        DeadLetter,
+        Deed,
+        Job,
+        Miss,
+        Node,
+        Notify,
+        Revision,
+        Schedule,
+        Status,
+    )
     from synccron.client.values import DurationLike
 
 Lines = Iterable[str]
@@ -285,6 +295,25 @@ def dead_table(paper: Paper, found: Sequence["DeadLetter"]) -> Lines:
                 paper.when(one.ts),
                 str(one.attempts),
                 visible(one.message),
+            )
+            for one in found
+        ),
+    )
+
+
+def deed_table(paper: Paper, found: Sequence["Deed"]) -> Lines:
+    """Lay out the table of who did what; nothing for none."""
+    if not found:
+        return ()
+    return paper.columns(
+        ("WHEN", "BY", "DID", "TO", "WHAT ELSE"),
+        (
+            (
+                paper.when(one.at),
+                visible(one.by),
+                one.verb,
+                visible(one.subject),
+                visible(one.detail or "-"),
             )
             for one in found
         ),

@@ -51,6 +51,7 @@ COMMANDS = {
     "doctor": "doctor",
     "install-service": "install",
     "why": "why",
+    "deeds": "deeds",
     "audit": "audit",
     "completion": "checks",
 }

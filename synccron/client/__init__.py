@@ -5,6 +5,7 @@ from synccron.client.registration import Registered
 from synccron.client.values import (
     Attempt,
     DeadLetter,
+    Deed,
     Difference,
     Job,
     Miss,
@@ -20,6 +21,7 @@ __all__ = [
     "Attempt",
     "Client",
     "DeadLetter",
+    "Deed",
     "Difference",
     "Job",
     "Miss",

@@ -18,7 +18,7 @@ import tzdata
 
 from synccron.client import copies, reset, values
 from synccron.client.audit import Audited, audit
-from synccron.client.author import author
+from synccron.client.author import author, deed
 from synccron.client.reads import (
     job_of_letter,
     jobs_of,
@@ -27,6 +27,7 @@ from synccron.client.reads import (
     newest_jobs,
     require,
     schedule_of,
+    trail,
 )
 from synccron.client.registration import (
     TRIES,
@@ -50,6 +51,7 @@ from synccron.model import change, order
 from synccron.model.agenda import Agenda
 from synccron.model.change import Change
 from synccron.model.chunk import Chunk
+from synccron.model.deed import Verb
 from synccron.model.definition import check_handler, check_key, define, json_text
 from synccron.model.job import STATES, DeadLetter, Job, Miss, Order, Output, Receipt, State
 from synccron.model.lease import COUNTERS, Node, Term, Totals, told_now
@@ -70,7 +72,7 @@ from synccron.model.time import (
     to_instant,
 )
 from synccron.store import open_store
-from synccron.store.base import Look, Store, Where
+from synccron.store.base import DISCARDED, Look, Store, Where
 from synccron.store.history import read_all
 from synccron.store.overdue import OVERDUE, overdue
 
@@ -83,6 +85,7 @@ UNSET: Any = object()
 Jobs: TypeAlias = list[values.Job]
 Misses: TypeAlias = list[values.Miss]
 DeadLetters: TypeAlias = list[values.DeadLetter]
+Deeds: TypeAlias = list[values.Deed]
 Nodes: TypeAlias = list[values.Node]
 Chunks: TypeAlias = list[Chunk]
 
@@ -195,7 +198,7 @@ class Client:
         Raises NotFound if any is unknown; nothing is removed then.
         """
         by = author()
-        self._change(ids, lambda read, now: change.unregister(read, now, by))
+        self._change(ids, lambda read, now: change.unregister(read, now, by), "unregister")
         for name in ids:
             self._events.emit("schedule_unregistered", schedule_id=name)
 
@@ -205,12 +208,14 @@ class Client:
         """Stop making jobs of slots; with `until`, the leader resumes then. Raises NotFound."""
         end = None if until is None else _instant(until)
         by = author()
-        self._change(ids, lambda read, now: change.pause(read, now, end, reason, by))
+        self._change(
+            ids, lambda read, now: change.pause(read, now, end, reason, by), "pause", reason
+        )
 
     def resume(self, *ids: str) -> None:
         """Go on with the first slot after now. Raises NotFound."""
         by = author()
-        self._change(ids, lambda read, now: change.resume(read, now, by))
+        self._change(ids, lambda read, now: change.resume(read, now, by), "resume")
 
     def reset_cursor(self, *ids: str) -> builtins.list[str]:
         """Bring back cursors that a wrong clock left in the future; the ids of those it moved.
@@ -403,9 +408,11 @@ class Client:
         A job that had ended otherwise is given as it is. Raises NotFound if any is unknown; nothing
         is cancelled then.
         """
-        jobs_of(self._store, ids)
         now = self._clock.now()
-        cancelled = [self._store.cancel(job_id, now) for job_id in ids]
+        cancelled = [
+            self._store.cancel(job.id, now, deed("cancel", now, [job.id], job.schedule_id))
+            for job in jobs_of(self._store, ids)
+        ]
         return [values.Job.of(job) for job in cancelled if job is not None]
 
     def retry(self, *ids: str) -> Jobs:
@@ -448,13 +455,31 @@ class Client:
     def discard_dead(self, *ids: str) -> int:
         """Remove dead letters; how many. Raises NotFound if any is unknown."""
         letters_of(self._store, ids)
-        return self._store.discard(ids)
+        return self._discard(ids, "remove")
 
     def purge_dead(self) -> int:
         """Remove all dead letters; how many."""
-        return self._store.discard([letter.id for letter in self.dead_letters()])
+        return self._discard([letter.id for letter in self.dead_letters()], "purge")
+
+    def _discard(self, ids: Sequence[str], verb: Verb) -> int:
+        now, gone = self._clock.now(), 0
+        for start in range(0, len(ids), DISCARDED):
+            piece = ids[start : start + DISCARDED]
+            gone += self._store.discard(piece, deed(verb, now, piece))
+        return gone
 
     # The whole.
+
+    def deeds(
+        self,
+        id: str | None = None,  # noqa: A002 - a schedule's id
+        *,
+        since: datetime | str | None = None,
+        limit: int = 50,
+    ) -> Deeds:
+        """Read who did what by commands, newest first; with `id`, to one schedule."""
+        where = Where(schedule=id, since=None if since is None else _instant(since))
+        return [values.Deed.of(each) for each in trail(self._store, where, limit)]
 
     def backup(self, file: str | Path) -> dict[str, int]:
         """Write a copy of everything but nodes to a file (mode 0600); how many records of each.
@@ -551,14 +576,20 @@ class Client:
             theirs = read.schedule.definition.owner in owners  # unless it was taken over just now
             return change.unregister(read, now) if theirs else None
 
-        self._change(ids, decide)
+        self._change(ids, decide, "unregister", "no longer in the file")
         for name in ids:
             self._events.emit("schedule_unregistered", schedule_id=name)
 
     def _overdue_ids(self, number: int) -> tuple[str, ...]:
         return tuple(name for name, _ in self.overdue(OVERDUE_NAMED)) if number else ()
 
-    def _change(self, ids: Sequence[str], decide: Callable[[Due, Instant], Change | None]) -> None:
+    def _change(
+        self,
+        ids: Sequence[str],
+        decide: Callable[[Due, Instant], Change | None],
+        verb: Verb,
+        detail: str | None = None,
+    ) -> None:
         """Change schedules, in pieces of what the store changes at once; none if one is unknown."""
         known = {each.id for each in read_all(self._store, Schedule, Where(ids=ids))}
         require(ids, known, "schedule")
@@ -566,10 +597,15 @@ class Client:
         off = self._told_now() - self._clock.now()
         piece = self._store.changes_at_once
         for start in range(0, len(wanted), piece):
-            self._change_piece(wanted[start : start + piece], decide, off)
+            self._change_piece(wanted[start : start + piece], decide, off, verb, detail)
 
     def _change_piece(
-        self, ids: Sequence[str], decide: Callable[[Due, Instant], Change | None], off: Duration
+        self,
+        ids: Sequence[str],
+        decide: Callable[[Due, Instant], Change | None],
+        off: Duration,
+        verb: Verb,
+        detail: str | None,
     ) -> None:
         for _ in range(TRIES):
             now = self._clock.now() + off
@@ -577,11 +613,12 @@ class Client:
             require(ids, found, "schedule")
             changes = [made for each in found.values() if (made := decide(each, now)) is not None]
             if len(ids) > 1 and too_much(self._store, changes, found):
-                self._change_piece(ids[: len(ids) // 2], decide, off)
-                self._change_piece(ids[len(ids) // 2 :], decide, off)
+                self._change_piece(ids[: len(ids) // 2], decide, off, verb, detail)
+                self._change_piece(ids[len(ids) // 2 :], decide, off, verb, detail)
                 return
             # Law 2: refused as a whole if a dispatch or another command came in between.
-            if not changes or self._store.apply(changes):
+            done = [deed(verb, now, [each.id], each.id, detail) for each in changes]
+            if not changes or self._store.apply(changes, done):
                 return
         raise StoreError("the schedules kept changing meanwhile", hint="try again")
 
@@ -599,7 +636,8 @@ class Client:
             if active is not None:
                 self._check_overlap(schedule, active)
             # Laws 1 and 7: one job a key; and the schedule and its active jobs are compared.
-            receipt = self._store.enqueue(wanted, now - order.KEY_KEPT)
+            told = deed("trigger", now, [wanted.job.id], name, "forced" if force else None)
+            receipt = self._store.enqueue(replace(wanted, deed=told), now - order.KEY_KEPT)
             if receipt is not None:
                 return self._triggered(wanted, receipt)
         raise StoreError(f"the schedule {name} kept changing meanwhile", hint="try again")
@@ -695,7 +733,9 @@ class Client:
             given_or_stored = None if old is None else self._input(old)
             again = order.repeated(found[0], given_or_stored, slot, nonce, now)
         retry_of = None if old is None else old.id
-        return replace(again, job=replace(again.job, retry_of=retry_of))
+        made = replace(again.job, retry_of=retry_of)
+        told = deed("retry", now, [made.id], schedule_id, f"of {retry_of}" if retry_of else None)
+        return replace(again, job=made, deed=told)
 
     def _input(self, old: Job) -> JsonText | None:
         """Give the input that a job ran with: its own, or that of the revision it ran."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from synccron import __version__
+from synccron.client.author import deed
 from synccron.errors import InvalidInput
 from synccron.model.copy import Base, Failing, Key, Record, raised, taken_up
 from synccron.model.job import Job, State
@@ -30,6 +31,7 @@ _COUNTED = {
     "Miss": "misses",
     "DeadLetter": "dead_letters",
     "Notice": "notices",
+    "Deed": "deeds",
 }
 
 
@@ -160,6 +162,7 @@ def _since(copy: Copy, found: Iterator[Record], now: Instant) -> Iterator[Record
             case _:
                 yield record
     yield from later
+    yield deed("restore", now, [copy.file.name])
 
 
 def _revision(job: Job) -> tuple[str, int]:

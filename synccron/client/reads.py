@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from synccron.errors import NotFound
+from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job
 from synccron.model.plan import MOST_AHEAD
-from synccron.model.schedule import Schedule
+from synccron.model.schedule import Revision, Schedule
 from synccron.store.base import R, Store, Where
 from synccron.store.history import read_all
 
@@ -76,6 +77,34 @@ def newest_jobs(store: Store, where: Where, limit: int) -> list[Job]:
         ):
             break
     return found[:limit]
+
+
+def trail(store: Store, where: Where, limit: int) -> list[Deed]:
+    """Read who did what, newest first.
+
+    To one schedule also what its revisions tell: many that were registered at once are one deed.
+    """
+    found = newest(store, Deed, where, limit)
+    if where.schedule is None:
+        return found
+    known = {each.at for each in found}
+    for each in newest(store, Revision, Where(schedule=where.schedule), limit):
+        if each.at not in known and each.at >= (where.since or 0):
+            found.append(_registered(each))
+    return sorted(found, key=lambda each: each.at, reverse=True)[:limit]
+
+
+def _registered(revision: Revision) -> Deed:
+    name = revision.schedule_id
+    return Deed(
+        id=f"{name}:{revision.version}",
+        at=revision.at,
+        by=revision.by,
+        verb="register",
+        schedule_id=name,
+        subject=name,
+        detail=f"version {revision.version}",
+    )
 
 
 def require(ids: Sequence[str], found: Iterable[str], what: str) -> None:

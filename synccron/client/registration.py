@@ -7,12 +7,13 @@ from typing import Protocol
 
 import tzdata
 
-from synccron.client.author import author
+from synccron.client.author import author, deed
 from synccron.clock import Clock
 from synccron.errors import InvalidInput, Refused, StoreError
 from synccron.events import Events
 from synccron.model import change
 from synccron.model.change import Change
+from synccron.model.deed import Deed
 from synccron.model.difference import Difference, difference
 from synccron.model.plan import Due
 from synccron.model.schedule import Definition, Schedule, Tombstone
@@ -132,7 +133,7 @@ class Registration:
                 )
             start = self._clock.monotonic()
             # Law 2: refused as a whole if a dispatch or another command came in between.
-            if not changes or self._store.apply(changes):
+            if not changes or self._store.apply(changes, [_deed(changes, old, now)]):
                 for each, made in decided:
                     self._note(each.id, made, old.get(each.id), done)
                 return self._clock.monotonic() - start
@@ -195,6 +196,14 @@ def too_much(
     found = (before.get(each.id) for each in changes)
     touched = sum(len(each.intentions) for each in found if isinstance(each, Due))
     return len(changes) + touched // INTENTIONS_A_CHANGE > store.changes_at_once
+
+
+def _deed(changes: Sequence[Change], old: Mapping[str, Due | Tombstone], now: Instant) -> Deed:
+    """Tell of a piece as one deed: each schedule has its revision besides."""
+    ids = [each.id for each in changes]
+    updated = sum(isinstance(old.get(each), Due) for each in ids)
+    what = f"{len(ids) - updated} created, {updated} updated"
+    return deed("register", now, ids, ids[0] if len(ids) == 1 else None, what)
 
 
 def _pages(definitions: Iterable[Definition]) -> Iterator[list[Definition]]:

@@ -1,6 +1,6 @@
 """Bring a cursor back that a wrong clock has left in the future."""
 
-from synccron.client.author import author
+from synccron.client.author import author, deed
 from synccron.errors import StoreError
 from synccron.model.change import reset
 from synccron.model.job import Miss
@@ -32,7 +32,8 @@ def reset_cursor(store: Store, schedule_id: str, now: Instant, zones: str) -> bo
         if change is None:
             return moved
         # Law 2: refused if a dispatch or another command came in between.
-        if store.apply([change]):
+        told = deed("reset-cursor", now, [schedule_id], schedule_id)
+        if store.apply([change], [told]):
             moved = True
         else:
             refused += 1

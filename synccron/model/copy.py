@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias, get_args
 
+from synccron.model.deed import Deed
 from synccron.model.job import (
     Claim,
     DeadLetter,
@@ -77,6 +78,7 @@ Record: TypeAlias = (
     | Miss
     | DeadLetter
     | Notice
+    | Deed
 )
 KINDS: tuple[type[Record], ...] = get_args(Record)
 

@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from synccron.model.deed import Deed
 from synccron.model.schedule import Definition, JsonText, Notify, Occasion, Retry
 from synccron.model.time import Duration, Instant, slot_name
 
@@ -221,7 +222,8 @@ class Order:
     `seen` is the schedule's mark as read (None: it has no schedule): it must still stand so.
     `active` is what was active of its schedule as read (None: that does not matter), and must still
     be so.
-    `dead` is a dead letter that the job replaces, in the same transaction. `digest` is of the
+    `dead` is a dead letter that the job replaces, `deed` tells who asked for it, both in the same
+    transaction. `digest` is of the
     input: the same key with another digest is the caller's conflict.
     """
 
@@ -230,6 +232,7 @@ class Order:
     seen: int | None = None
     active: tuple[Job, ...] | None = None
     dead: str | None = None
+    deed: Deed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

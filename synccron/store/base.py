@@ -21,6 +21,7 @@ from typing import ClassVar, Generic, Protocol, Self, TypeVar
 from synccron.model.change import Change
 from synccron.model.chunk import Chunk
 from synccron.model.copy import Record
+from synccron.model.deed import Deed
 from synccron.model.job import (
     Admission,
     Candidate,
@@ -44,6 +45,7 @@ from synccron.model.time import SECOND, Duration, Instant
 FOLLOWED: Duration = 15 * SECOND  # how long a job is followed since that was asked for
 
 INTENTIONS_A_CHANGE = 6
+DISCARDED = 100  # dead letters that are removed at once
 
 # Asked of a job by its id, needs and instant, and the node that failed it (of a retry that waits).
 Mine = Callable[[str, str, Instant, str | None], bool]
@@ -61,6 +63,7 @@ R = TypeVar(
     Miss,
     DeadLetter,
     Notice,
+    Deed,
     Chunk,
     Node,
     Term,
@@ -112,8 +115,8 @@ class Look:
 class Page(Generic[R]):
     """Some records, and the mark to read on from (None: that was all).
 
-    Schedules and nodes come by id, notices in their order; jobs, misses, dead letters and revisions
-    newest first.
+    Schedules and nodes come by id, notices in their order; jobs, misses, dead letters, deeds and
+    revisions newest first.
     """
 
     items: tuple[R, ...]
@@ -125,8 +128,9 @@ class Limits:
     """What retention keeps.
 
     Settled jobs since `horizon`, at most `most` and at least `least` (the newest) of a schedule;
-    keys since `keys`; `dead` letters, `dead_each` of one schedule. `bytes`: about so much history
-    in all, where the store has a quota (None: no bound); `least` goes before it.
+    keys and deeds since `keys`, at most `deeds` of these; `dead` letters, `dead_each` of one
+    schedule. `bytes`: about so much history in all, where the store has a quota (None: no bound);
+    `least` goes before it.
     """
 
     horizon: Instant
@@ -135,6 +139,7 @@ class Limits:
     least: int = 20
     dead: int = 5000
     dead_each: int = 100
+    deeds: int = 10_000
     bytes: int | None = None
 
 
@@ -218,7 +223,9 @@ class Store(Protocol):
 
     # Writes.
 
-    def apply(self, changes: Sequence[Change]) -> bool:
+    # A deed is written with what it tells of, in one transaction, and where nothing is, not at all.
+
+    def apply(self, changes: Sequence[Change], deeds: Sequence[Deed] = ()) -> bool:
         """Write all changes in one transaction, or none: False, as one does not stand as read."""
 
     def dispatch(self, term: Term, plans: Sequence[Plan]) -> Sequence[bool]:
@@ -255,11 +262,11 @@ class Store(Protocol):
     def remember(self, claim: Claim, key: str, value: JsonText) -> JsonText | None:
         """Keep a step's result; the first stays, and is given. None: a newer fence has the job."""
 
-    def cancel(self, job_id: str, now: Instant) -> Job | None:
+    def cancel(self, job_id: str, now: Instant, deed: Deed | None = None) -> Job | None:
         """Ask a job to end; one that has not started ends here. Its record; None: no such job."""
 
-    def discard(self, dead: Sequence[str]) -> int:
-        """Remove dead letters by id; how many there were."""
+    def discard(self, dead: Sequence[str], deed: Deed | None = None) -> int:
+        """Remove dead letters by id, DISCARDED at most; how many there were."""
 
     def follow(self, job_id: str) -> None:
         """Ask the node that runs a job to publish what it writes, for the next FOLLOWED ms.

@@ -12,6 +12,7 @@ from synccron.clock import ManualClock
 from synccron.errors import InvalidInput, JobNotSettled, KeyConflict, NotFound, Refused
 from synccron.events import Event
 from synccron.model.change import Change
+from synccron.model.deed import Deed
 from synccron.model.job import Admission, Claim, Outcome
 from synccron.model.lease import Node, Session
 from synccron.model.plan import plan
@@ -124,9 +125,9 @@ def test_a_store_that_is_slow_gets_smaller_pieces(path: str) -> None:
     with Client(path, create=True, clock=clock) as client:
         store, apply = client._store, client._store.apply
 
-        def slow(changes: Sequence[Change]) -> bool:
+        def slow(changes: Sequence[Change], deeds: Sequence[Deed] = ()) -> bool:
             clock.advance(2 * len(changes))  # ms
-            return apply(changes)
+            return apply(changes, deeds)
 
         store.apply = slow  # type: ignore[method-assign]
         client.register(

@@ -8,6 +8,7 @@ import pytest
 
 from synccron.errors import Refused, StoreDamaged
 from synccron.model.copy import KINDS, Base, Key, Record, raised
+from synccron.model.deed import Deed
 from synccron.model.job import Job
 from synccron.model.judge import judge
 from synccron.model.schedule import Notify, Retry, Schedule
@@ -41,7 +42,15 @@ def fill(world: World) -> None:
     world.store.dispatch(term, world.plans(term))
     world.register("skips", overlap="skip", env={"A": "ü"})
     world.register("paused", misfire="skip")
-    world.store.apply([world.pausing("paused")])
+    paused = Deed(
+        id="d1",
+        at=world.clock.now(),
+        by="me@here",
+        verb="pause",
+        schedule_id="paused",
+        subject="paused",
+    )
+    world.store.apply([world.pausing("paused")], [paused])
     world.register("gone")
     world.store.apply([world.removing("gone")])
     world.register("often", cron="*/5 * * * *")

@@ -182,7 +182,7 @@ def test_each_table_is_copied_or_left_out_for_a_reason(place: Place) -> None:
     copied = {
         "meta", "counters", "leader",  # as the Base
         "schedules", "tombstones", "revisions", "jobs", "outputs", "steps", "receipts", "misses",
-        "dead_letters", "notices",
+        "dead_letters", "notices", "deeds",
     }  # fmt: skip
     left_out = {
         "nodes",  # belong to where they are

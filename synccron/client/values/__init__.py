@@ -4,6 +4,7 @@ Instants are aware datetimes in UTC, durations timedeltas. `to_json` writes exac
 docs/cli.md: absent values are null, never missing.
 """
 
+from synccron.client.values.deeds import Deed
 from synccron.client.values.jobs import Attempt, DeadLetter, Job, Miss
 from synccron.client.values.nodes import Node, Status
 from synccron.client.values.schedules import Difference, Notify, Retry, Revision, Schedule
@@ -12,6 +13,7 @@ from synccron.client.values.shapes import DurationLike, Json
 __all__ = [
     "Attempt",
     "DeadLetter",
+    "Deed",
     "Difference",
     "DurationLike",
     "Job",

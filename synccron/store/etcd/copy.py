@@ -12,11 +12,13 @@ from typing import Any
 
 from synccron.errors import Refused, StoreError
 from synccron.model.copy import Base, Failing, Key, Record, bare_of_marks
+from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Output, Receipt, Step
 from synccron.model.schedule import Cursor, Revision, Schedule, Tombstone
 from synccron.store.codec import decode, encode
 from synccron.store.etcd.client import Compacted
 from synccron.store.etcd.cluster import Cluster, revision_key
+from synccron.store.etcd.deeds import put as put_deeds
 from synccron.store.etcd.draft import MOST_OPERATIONS, Draft, pair_of, ranges
 from synccron.store.etcd.layout import (
     FENCES,
@@ -69,6 +71,7 @@ def dump(cluster: Cluster) -> Iterator[Record]:
         yield from kept("miss", of(Miss))
         yield from kept("dead", of(DeadLetter))
         yield from _notices(cluster, revision)
+        yield from reversed(list(kept("deed", of(Deed))))  # the oldest first; there are not many
     except Compacted as error:
         raise StoreError(
             "etcd has forgotten the revision that the copy is of: it took too long",
@@ -256,6 +259,8 @@ def _put(cluster: Cluster, draft: Draft, record: Record) -> None:  # noqa: PLR09
             draft.put(layout.kept("failing", record.schedule_id), b"")
         case Notice():
             put_notices(cluster, draft, [record])
+        case Deed():
+            put_deeds(cluster, draft, [record])
 
 
 def _put_key(cluster: Cluster, draft: Draft, record: Key) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from itertools import islice
 
 from synccron.errors import SessionLost
+from synccron.model.deed import Deed
 from synccron.model.job import (
     Admission,
     Candidate,
@@ -23,7 +24,7 @@ from synccron.model.needs import SHELL
 from synccron.model.schedule import JsonText
 from synccron.model.time import Instant
 from synccron.store.base import Mine
-from synccron.store.etcd import misses, notices
+from synccron.store.etcd import deeds, misses, notices
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import Answer, Draft, Refused
 from synccron.store.etcd.layout import (
@@ -177,7 +178,7 @@ def remember(cluster: Cluster, held: Claim, key: str, value: JsonText) -> JsonTe
     return first.value.decode()
 
 
-def cancel(cluster: Cluster, job_id: str, now: Instant) -> Job | None:
+def cancel(cluster: Cluster, job_id: str, now: Instant, deed: Deed | None = None) -> Job | None:
     """Ask a job to end; one that has not started ends here."""
     for _ in range(_TRIES):
         job = cluster.find([job_id]).get(job_id)
@@ -193,6 +194,8 @@ def cancel(cluster: Cluster, job_id: str, now: Instant) -> Job | None:
             draft.delete(layout.due(job))
             touch(cluster, draft, job)
         draft.put(layout.job(job), job_text(asked))
+        if deed is not None:
+            deeds.put(cluster, draft, [deed])
         answer = cluster.commit(draft)
         if answer.written:
             return replace(asked, mod=answer.revision)

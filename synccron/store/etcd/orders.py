@@ -11,6 +11,7 @@ from synccron.model.job import (
 from synccron.model.needs import SHELL
 from synccron.model.time import Instant
 from synccron.store.codec import decode, encode
+from synccron.store.etcd import deeds
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import Draft, ranges
 from synccron.store.etcd.layout import (
@@ -136,6 +137,8 @@ def _ordered(
         at=placed(job), digest=order.digest, line=line_of(job), nonce=nonce, state=job.state
     )
     draft.put(key, encode(kept).encode())
+    if order.deed is not None:
+        deeds.put(cluster, draft, [order.deed])
     put_waiting(cluster, draft, job)
     return draft
 

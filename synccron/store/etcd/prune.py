@@ -17,7 +17,7 @@ from synccron.store.base import Limits, Where
 from synccron.store.codec import decode, encode
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import Draft, Make, Refused, pair_of, ranges
-from synccron.store.etcd.layout import Kept, Pair, end_of, job_of, last_part
+from synccron.store.etcd.layout import Kept, Pair, end_of, job_of, last_part, newest_first
 from synccron.store.etcd.nodes import sums_of
 from synccron.store.etcd.orders import forget
 from synccron.store.etcd.reading import schedules
@@ -307,6 +307,18 @@ def _receipts(cluster: Cluster, limits: Limits, after: str) -> Find:
     return Find(_removing(cluster, doomed), mark)
 
 
+def _deeds(cluster: Cluster, limits: Limits, after: str) -> Find:
+    """Find what was done too long ago, or before the newest that are kept."""
+    start = cluster.layout.kept("deed", "")
+    begin = cluster.layout.kept("deed", newest_first(max(0, limits.keys - 1)))
+    if cluster.etcd.range(start, end_of(start), count_only=True).count > limits.deeds:
+        newest = cluster.etcd.range(start, end_of(start), limit=limits.deeds, keys_only=True)
+        begin = min(begin, newest.kvs[-1].key + b"\0")
+    answer = cluster.etcd.range(begin, end_of(start), limit=PIECE)
+    doomed = list(map(pair_of, answer.kvs))
+    return Find(_removing(cluster, doomed), after or "again" if answer.more else None)
+
+
 def _removing(cluster: Cluster, pairs: Sequence[Pair]) -> list[Make]:
     """Remove keys as they were read."""
 
@@ -354,4 +366,5 @@ STAGES: dict[str, Stage] = {
     "revisions": _revisions,
     "letters": _letters,
     "receipts": _receipts,
+    "deeds": _deeds,
 }

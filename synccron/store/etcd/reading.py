@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
+from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job, Miss, Output, Receipt, Step
 from synccron.model.lease import Totals
 from synccron.model.plan import Due
@@ -16,6 +17,7 @@ from synccron.store.base import Look, Where
 from synccron.store.codec import decode
 from synccron.store.etcd import misses, orders
 from synccron.store.etcd.cluster import Cluster
+from synccron.store.etcd.deeds import deed_of
 from synccron.store.etcd.draft import keys_between, pair_of, ranges
 from synccron.store.etcd.layout import (
     Pair,
@@ -252,6 +254,19 @@ def letters(
         pairs, _ = ranges(cluster.etcd, keys)
         return [make(pair) for pair in pairs if pair is not None and fits(make(pair))], None
     return newest(cluster, cluster.layout.kept("dead", ""), make, fits, after, limit)
+
+
+def read_deeds(
+    cluster: Cluster, where: Where, after: str | None, limit: int
+) -> tuple[list[Deed], str | None]:
+    """Read a page of what was done, the newest first."""
+
+    def fits(deed: Deed) -> bool:
+        return (where.schedule is None or deed.schedule_id == where.schedule) and (
+            where.since is None or deed.at >= where.since
+        )
+
+    return _ascending(cluster, cluster.layout.kept("deed", ""), deed_of, fits, after, limit)
 
 
 def outputs(cluster: Cluster, where: Where) -> list[Output]:

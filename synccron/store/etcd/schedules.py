@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 from synccron.errors import StaleTerm
 from synccron.model.change import Change
+from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job, Miss
 from synccron.model.lease import Term
 from synccron.model.plan import Plan
 from synccron.model.schedule import Schedule, Tombstone
 from synccron.model.time import Instant
 from synccron.store.codec import encode
-from synccron.store.etcd import misses, notices
+from synccron.store.etcd import deeds, misses, notices
 from synccron.store.etcd.cluster import Cluster, revision_key
 from synccron.store.etcd.draft import Draft, Refused, ranges
 from synccron.store.etcd.layout import (
@@ -29,7 +30,9 @@ from synccron.store.etcd.queues import Entry
 _TRIES = 5  # writes that met another one in the moment between reading and writing
 
 
-def apply(cluster: Cluster, changes: Sequence[Change], now: Instant) -> bool:
+def apply(
+    cluster: Cluster, changes: Sequence[Change], now: Instant, trail: Sequence[Deed] = ()
+) -> bool:
     """Write all changes, or none; `now` is when the jobs end that a removal cancels."""
     for tried in range(_TRIES):
         standing = _read_again(cluster, changes)
@@ -39,6 +42,7 @@ def apply(cluster: Cluster, changes: Sequence[Change], now: Instant) -> bool:
         draft = cluster.draft()
         for change, seen in zip(changes, standing, strict=True):
             _change(cluster, draft, change, seen)
+        deeds.put(cluster, draft, trail)
         if cluster.commit(draft).written:
             _cancel_waiting(cluster, changes, now)
             return True

@@ -9,7 +9,6 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
@@ -18,6 +17,7 @@ from synccron.errors import StaleTerm, StoreDamaged, StoreForeign, StoreMissing,
 from synccron.model.change import Change
 from synccron.model.chunk import Chunk
 from synccron.model.copy import Record
+from synccron.model.deed import Deed
 from synccron.model.job import (
     Admission,
     Candidate,
@@ -41,6 +41,7 @@ from synccron.store.codec import encode
 from synccron.store.etcd import (
     chunks,
     copy,
+    deeds,
     jobs,
     nodes,
     notices,
@@ -52,7 +53,7 @@ from synccron.store.etcd import (
 from synccron.store.etcd.address import address, login
 from synccron.store.etcd.client import Etcd
 from synccron.store.etcd.cluster import Cluster
-from synccron.store.etcd.draft import Draft, Make, commit, pair_of
+from synccron.store.etcd.draft import Draft, commit, pair_of
 from synccron.store.etcd.layout import SCHEMA, UNFINISHED, Layout, Meta, Pair, document, end_of
 from synccron.store.etcd.mirror import Horizon, Mirror
 
@@ -176,9 +177,9 @@ class EtcdStore:
 
     # Writes.
 
-    def apply(self, changes: Sequence[Change]) -> bool:
+    def apply(self, changes: Sequence[Change], deeds: Sequence[Deed] = ()) -> bool:
         """Write all changes, or none."""
-        return schedules.apply(self.cluster, changes, self.cluster.clock.now())
+        return schedules.apply(self.cluster, changes, self.cluster.clock.now(), deeds)
 
     def dispatch(self, term: Term, plans: Sequence[Plan]) -> Sequence[bool]:
         """Write each plan whole or not at all."""
@@ -209,23 +210,13 @@ class EtcdStore:
         """Keep a step's result; the first stays."""
         return jobs.remember(self.cluster, claim, key, value)
 
-    def cancel(self, job_id: str, now: Instant) -> Job | None:
+    def cancel(self, job_id: str, now: Instant, deed: Deed | None = None) -> Job | None:
         """Ask a job to end."""
-        return jobs.cancel(self.cluster, job_id, now)
+        return jobs.cancel(self.cluster, job_id, now, deed)
 
-    def discard(self, dead: Sequence[str]) -> int:
+    def discard(self, dead: Sequence[str], deed: Deed | None = None) -> int:
         """Remove dead letters by id."""
-        keys = [self.cluster.layout.kept("dead", each) for each in dead]
-
-        def removing(key: bytes, _: int) -> Draft:
-            draft = self.cluster.draft()
-            draft.there(key)
-            draft.delete(key)
-            return draft
-
-        makes: list[Make] = [partial(removing, key) for key in keys]
-        answers = self.cluster.commit_each(self.cluster.draft(), makes)
-        return sum(each.written for each in answers)
+        return deeds.discard(self.cluster, dead, deed)
 
     def follow(self, job_id: str) -> None:
         """Ask the node that runs a job to publish what it writes."""
@@ -359,6 +350,7 @@ _READS: dict[Any, _Read] = {
     Job: _paged(reading.read_jobs),
     Miss: _paged(reading.read_misses),
     DeadLetter: _paged(reading.letters),
+    Deed: _paged(reading.read_deeds),
     Tombstone: _all(lambda store, where: reading.tombstones(store.cluster, where)),
     Revision: _all(lambda store, where: reading.revisions(store.cluster, where)),
     Output: _all(lambda store, where: reading.outputs(store.cluster, where)),

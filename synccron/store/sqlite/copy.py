@@ -7,11 +7,13 @@ from typing import Any
 
 from synccron.errors import Refused
 from synccron.model.copy import Base, Failing, Key, Record, bare_of_marks
+from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Output, Receipt, Step
 from synccron.model.lease import Node
 from synccron.model.schedule import Revision, Schedule, Tombstone
 from synccron.store.codec import decode
 from synccron.store.sqlite.connection import Readers
+from synccron.store.sqlite.deeds import insert_deeds
 from synccron.store.sqlite.reading import SHELVES, totals
 from synccron.store.sqlite.records import insert_jobs, insert_letters, insert_misses, insert_notices
 from synccron.store.sqlite.rows import revision_values
@@ -21,11 +23,11 @@ from synccron.store.sqlite.writer import Transaction
 _KINDS = (Tombstone, Revision, Job, Output, Step, Receipt, Miss, DeadLetter)
 _FILLED = (
     "schedules", "tombstones", "revisions", "jobs", "receipts", "misses", "dead_letters", "notices",
-    "nodes",
+    "deeds", "nodes",
 )  # fmt: skip
 # What came in another order than it was made in is given its place.
 _ORDERS = (("jobs", "created_at, run_at, id"), ("revisions", "at, version"),
-           ("dead_letters", "ts, id"))  # fmt: skip
+           ("dead_letters", "ts, id"), ("deeds", "at, seq"))  # fmt: skip
 
 
 def dump(readers: Readers) -> Iterator[Record]:
@@ -43,6 +45,7 @@ def dump(readers: Readers) -> Iterator[Record]:
             yield from _records(db, kind)
         # Told at most once: not those that a node is about to tell.
         yield from _records(db, Notice, " WHERE session IS NULL")
+        yield from _records(db, Deed)
 
 
 def load(transaction: Transaction, records: Iterable[Record]) -> None:
@@ -117,7 +120,7 @@ def _start(transaction: Transaction, base: Base) -> None:
     db.executemany("INSERT INTO counters (name, value) VALUES (?, ?)", list(base.counters.items()))
 
 
-def _insert(transaction: Transaction, record: Record) -> None:
+def _insert(transaction: Transaction, record: Record) -> None:  # noqa: PLR0912 - one for each kind
     db = transaction.db
     match record:
         case Schedule():
@@ -151,5 +154,7 @@ def _insert(transaction: Transaction, record: Record) -> None:
             db.execute("UPDATE schedules SET failing = 1 WHERE id = ?", (record.schedule_id,))
         case Notice():
             insert_notices(transaction, [record])
+        case Deed():
+            insert_deeds(transaction, [record])
         case Base():
             raise ValueError("a second base")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from synccron.errors import SessionLost
+from synccron.model.deed import Deed
 from synccron.model.job import (
     Admission,
     Candidate,
@@ -24,6 +25,7 @@ from synccron.model.job import (
 from synccron.model.lease import Session
 from synccron.model.schedule import JsonText
 from synccron.model.time import Instant
+from synccron.store.sqlite.deeds import insert_deeds
 from synccron.store.sqlite.records import (
     delete_unbegun,
     insert_jobs,
@@ -85,6 +87,8 @@ def enqueue(transaction: Transaction, order: Order, keep: Instant) -> Receipt | 
             return None
     if order.dead is not None:
         db.execute("DELETE FROM dead_letters WHERE id = ?", (order.dead,))
+    if order.deed is not None:
+        insert_deeds(transaction, [order.deed])
     db.execute(
         "INSERT OR REPLACE INTO receipts (job_id, at, digest, state) VALUES (?, ?, ?, ?)",
         (job.id, job.created_at, order.digest, job.state),
@@ -130,7 +134,9 @@ def remember(transaction: Transaction, claim_: Claim, key: str, value: JsonText)
     return first
 
 
-def cancel(transaction: Transaction, job_id: str, now: Instant) -> Job | None:
+def cancel(
+    transaction: Transaction, job_id: str, now: Instant, deed: Deed | None = None
+) -> Job | None:
     """Ask a job to end; one that has not started ends here."""
     job = job_by_id(transaction.db, job_id)
     if job is None or job.settled or job.cancel_requested_at is not None:
@@ -138,6 +144,8 @@ def cancel(transaction: Transaction, job_id: str, now: Instant) -> Job | None:
     asked = replace(job, cancel_requested_at=now)
     if job.state != "running":
         asked = replace(asked, state="cancelled", finished_at=now)
+    if deed is not None:
+        insert_deeds(transaction, [deed])
     return update_job(transaction, asked)
 
 

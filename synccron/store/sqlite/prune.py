@@ -176,6 +176,20 @@ def _receipts(db: sqlite3.Connection, limits: Limits, after: str) -> Find:
     return Find(remove if rows else None, after if len(rows) == PIECE else None)
 
 
+def _deeds(db: sqlite3.Connection, limits: Limits, after: str) -> Find:
+    """Find what was done too long ago, or before the newest that are kept."""
+    rows = db.execute(
+        "SELECT seq FROM deeds WHERE at < ? OR seq <= coalesce("
+        " (SELECT seq FROM deeds ORDER BY seq DESC LIMIT 1 OFFSET ?), 0) ORDER BY seq LIMIT ?",
+        (limits.keys, limits.deeds, PIECE),
+    ).fetchall()
+
+    def remove(transaction: Transaction) -> None:
+        transaction.db.executemany("DELETE FROM deeds WHERE seq = ?", rows)
+
+    return Find(remove if rows else None, after if len(rows) == PIECE else None)
+
+
 def _rows(table: str, rows: Sequence[tuple[int, int]], full: int = LOOK) -> Find:
     """Remove those of the rows that are marked so; go on after the last that was looked at."""
     doomed = [(seq,) for seq, old in rows if old][:PIECE]
@@ -196,4 +210,5 @@ STAGES: dict[str, Stage] = {
     "revisions": _revisions,
     "letters": _letters,
     "receipts": _receipts,
+    "deeds": _deeds,
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from synccron.model.chunk import Chunk
+from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Output, Receipt, Step
 from synccron.model.lease import Node, Totals
 from synccron.model.plan import Due
@@ -17,6 +18,7 @@ from synccron.model.schedule import Revision, Schedule, Tombstone
 from synccron.model.time import Instant, slot_name
 from synccron.store.base import Look, Where
 from synccron.store.sqlite.chunks import CHUNK_FIELDS, chunk_of
+from synccron.store.sqlite.deeds import deed_of
 from synccron.store.sqlite.listing import LABELLED, glob
 from synccron.store.sqlite.notices import notice_of
 from synccron.store.sqlite.rows import (
@@ -154,6 +156,14 @@ SHELVES: dict[type[Any], Shelf] = {
     ),
     Notice: Shelf(
         select=_columns("notices", ("record", "session", "mod")), make=notice_of, key=("seq",)
+    ),
+    Deed: Shelf(
+        select=_columns("deeds", ("record",)),
+        make=deed_of,
+        key=("seq",),
+        newest=True,
+        schedule="schedule_id",
+        since="at",
     ),
     Node: Shelf(
         select=_columns("nodes", ("record",)), make=lambda row: row[0], key=("id",), id="id"

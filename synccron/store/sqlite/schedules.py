@@ -10,10 +10,12 @@ from dataclasses import replace
 from synccron.clock import Clock
 from synccron.errors import StaleTerm
 from synccron.model.change import Change
+from synccron.model.deed import Deed
 from synccron.model.lease import Term
 from synccron.model.plan import Plan
 from synccron.model.schedule import Schedule, Tombstone
 from synccron.model.time import Instant
+from synccron.store.sqlite.deeds import insert_deeds
 from synccron.store.sqlite.records import (
     delete_intention,
     delete_miss,
@@ -61,12 +63,15 @@ class _Moved(Exception):
     """Something does not stand as it was read."""
 
 
-def apply(transaction: Transaction, changes: Sequence[Change], now: Instant) -> bool:
+def apply(
+    transaction: Transaction, changes: Sequence[Change], now: Instant, deeds: Sequence[Deed] = ()
+) -> bool:
     """Write all changes, or none; `now` is when the jobs end that a removal cancels."""
     transaction.db.execute("SAVEPOINT changes")
     try:
         for change in changes:
             _apply(transaction, change, now)
+        insert_deeds(transaction, deeds)
     except _Moved:
         transaction.db.execute("ROLLBACK TO changes")
         return False

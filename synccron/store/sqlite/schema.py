@@ -243,8 +243,18 @@ CREATE INDEX job_ready ON jobs (needs, ready, run_at, seq, line, phase, replaces
   WHERE phase <> 'settled';
 """
 
+_DEEDS = """
+CREATE TABLE deeds (
+  seq INTEGER PRIMARY KEY,
+  schedule_id TEXT,
+  at INTEGER NOT NULL,
+  record TEXT NOT NULL
+) STRICT;
+CREATE INDEX deed_schedule ON deeds (schedule_id, seq);
+"""
+
 # Entry n makes version n + 1 of version n.
-MIGRATIONS: tuple[str, ...] = (_FIRST, _DECIDED_BY, _OVERLAP, _NOTICES, _CHUNKS, _TURNS)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _DECIDED_BY, _OVERLAP, _NOTICES, _CHUNKS, _TURNS, _DEEDS)
 VERSION = len(MIGRATIONS)
 # The version that a program must know at least to work on this layout, so that neighbouring
 # versions share a file: an entry that takes away or changes meaning raises it to its own number.

@@ -14,6 +14,7 @@ from synccron.errors import SessionLost
 from synccron.model.change import Change
 from synccron.model.chunk import Chunk
 from synccron.model.copy import Record
+from synccron.model.deed import Deed
 from synccron.model.job import (
     Admission,
     Candidate,
@@ -42,6 +43,7 @@ from synccron.store.sqlite import (
 )
 from synccron.store.sqlite.connection import Readers, check, failed, version
 from synccron.store.sqlite.create import create as create_database
+from synccron.store.sqlite.deeds import insert_deeds
 from synccron.store.sqlite.files import Files, find
 from synccron.store.sqlite.records import line_up
 from synccron.store.sqlite.schema import VERSION
@@ -202,10 +204,10 @@ class SqliteStore:
 
     # Writes: each is a piece of a group commit.
 
-    def apply(self, changes: Sequence[Change]) -> bool:
+    def apply(self, changes: Sequence[Change], deeds: Sequence[Deed] = ()) -> bool:
         """Write all changes, or none."""
         now = self._clock.now()
-        return self._write(lambda transaction: schedules.apply(transaction, changes, now))
+        return self._write(lambda transaction: schedules.apply(transaction, changes, now, deeds))
 
     def dispatch(self, term: Term, plans: Sequence[Plan]) -> Sequence[bool]:
         """Write each plan whole or not at all."""
@@ -240,18 +242,21 @@ class SqliteStore:
         """Keep a step's result; the first stays."""
         return self._write(lambda transaction: jobs.remember(transaction, claim, key, value))
 
-    def cancel(self, job_id: str, now: Instant) -> Job | None:
+    def cancel(self, job_id: str, now: Instant, deed: Deed | None = None) -> Job | None:
         """Ask a job to end."""
-        return self._write(lambda transaction: jobs.cancel(transaction, job_id, now))
+        return self._write(lambda transaction: jobs.cancel(transaction, job_id, now, deed))
 
-    def discard(self, dead: Sequence[str]) -> int:
+    def discard(self, dead: Sequence[str], deed: Deed | None = None) -> int:
         """Remove dead letters by id."""
 
         def piece(transaction: Transaction) -> int:
-            return sum(
+            gone = sum(
                 transaction.db.execute("DELETE FROM dead_letters WHERE id = ?", (each,)).rowcount
                 for each in dead
             )
+            if gone and deed is not None:
+                insert_deeds(transaction, [deed])
+            return gone
 
         return self._write(piece)
 

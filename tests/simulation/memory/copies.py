@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from synccron.errors import Refused
 from synccron.model.copy import Base, Failing, Key, Record, bare_of_marks
+from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Output, Step
 from synccron.model.schedule import Revision, Schedule, Tombstone
 from tests.simulation.memory.state import Lead, State
@@ -43,6 +44,7 @@ def dump(state: State) -> Iterator[Record]:
     yield from map(bare_of_marks, state.misses.values())
     yield from (letter for _, letter in sorted(state.letters.values(), key=lambda each: each[0]))
     yield from (bare_of_marks(each) for _, each in state.notices.values() if each.session is None)
+    yield from state.deeds.values()
 
 
 def loaded(empty: State, records: Iterable[Record]) -> State:
@@ -63,6 +65,8 @@ def loaded(empty: State, records: Iterable[Record]) -> State:
             (letter for _, letter in state.letters.values()), key=lambda each: (each.ts, each.id)
         )
         state.letters = {letter.id: (state.next(), letter) for letter in letters}
+        deeds = sorted(state.deeds.values(), key=lambda each: each.at)
+        state.deeds = {state.next(): each for each in deeds}
     return state
 
 
@@ -102,3 +106,5 @@ def _take(state: State, record: Record) -> None:
         case Notice():
             mod = state.next()
             state.notices[record.id] = mod, replace(record, mod=mod)
+        case Deed():
+            state.note(record)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from synccron.model.chunk import Chunk
+from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Output, Receipt, Step
 from synccron.model.lease import Node, Term, Totals
 from synccron.model.plan import Due
@@ -187,6 +188,15 @@ _SHELVES: dict[Any, Callable[[Memory, Where], _Found]] = {
     Notice: lambda memory, _: (
         [(_number(place), each) for place, each in memory.state.notices.values()],
         False,
+    ),
+    Deed: lambda memory, where: (
+        [
+            (_number(place), each)
+            for place, each in memory.state.deeds.items()
+            if where.schedule in (None, each.schedule_id)
+            and (where.since is None or each.at >= where.since)
+        ],
+        True,
     ),
     Revision: _read_revisions,
     Totals: _read_totals,

@@ -53,6 +53,9 @@ def prune_rest(memory: Memory, limits: Limits) -> None:
     for job_id, receipt in list(state.receipts.items()):
         if receipt.at < limits.keys and job_id not in state.open:
             del state.receipts[job_id]
+    for rank, (seq, deed) in enumerate(reversed(list(state.deeds.items()))):
+        if rank >= limits.deeds or deed.at < limits.keys:
+            del state.deeds[seq]
 
 
 def _explains(memory: Memory, revision: Revision, limits: Limits) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from synccron.clock import Clock
 from synccron.model.chunk import Chunk
+from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Output, Receipt, Step
 from synccron.model.lease import Node
 from synccron.model.schedule import Revision, Schedule, Tombstone
@@ -63,6 +64,7 @@ class State:
     failing: dict[str, bool] = field(default_factory=dict)
     followers: dict[str, int] = field(default_factory=dict)  # until when, in monotonic ms
     chunks: dict[tuple[str, int, int], Chunk] = field(default_factory=dict)
+    deeds: dict[int, Deed] = field(default_factory=dict)
     trimmed: int = 0
     horizon: Instant | None = None
     last_tick_at: Instant | None = None
@@ -79,6 +81,10 @@ class State:
         """Give a mark: no other record has it, ever."""
         self.mark += 1
         return self.mark
+
+    def note(self, *deeds: Deed | None) -> None:
+        """Add to the trail."""
+        self.deeds.update({self.next(): each for each in deeds if each is not None})
 
     def unsettled(self) -> Iterator[Job]:
         """Give the jobs that have not settled."""
@@ -102,6 +108,7 @@ _HELD = (
     "failing",
     "followers",
     "chunks",
+    "deeds",
 )
 
 

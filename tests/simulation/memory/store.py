@@ -14,6 +14,7 @@ from synccron.errors import IdTaken
 from synccron.model.change import Change
 from synccron.model.chunk import Chunk
 from synccron.model.copy import Record
+from synccron.model.deed import Deed
 from synccron.model.job import (
     Admission,
     Candidate,
@@ -170,13 +171,14 @@ class MemoryStore:
 
     # Writes. Each compares all that it was decided from before it changes anything.
 
-    def apply(self, changes: Sequence[Change]) -> bool:
+    def apply(self, changes: Sequence[Change], deeds: Sequence[Deed] = ()) -> bool:
         """Write all changes, or none."""
         with self.memory.write():
             if not all(change_stands(self.memory, each) for each in changes):
                 return False
             for change in changes:
                 write_change(self.memory, change, self._clock.now())
+            self.memory.state.note(*deeds)
             return True
 
     def dispatch(self, term: Term, plans: Sequence[Plan]) -> Sequence[bool]:
@@ -199,6 +201,7 @@ class MemoryStore:
             insert(self.memory, job)
             if order.dead is not None:
                 state.letters.pop(order.dead, None)
+            state.note(order.deed)
             made = Receipt(
                 job_id=job.id, at=job.created_at, digest=order.digest, state=job.state, new=True
             )
@@ -230,7 +233,7 @@ class MemoryStore:
             step = Step(job_id=job.id, key=key, value=value)
             return self.memory.state.steps.setdefault((job.id, key), step).value
 
-    def cancel(self, job_id: str, now: Instant) -> Job | None:
+    def cancel(self, job_id: str, now: Instant, deed: Deed | None = None) -> Job | None:
         """Ask a job to end."""
         with self.memory.write():
             job = self.memory.state.jobs.get(job_id)
@@ -239,12 +242,15 @@ class MemoryStore:
             asked = replace(job, cancel_requested_at=now)
             if job.state != "running":
                 asked = replace(asked, state="cancelled", finished_at=now)
+            self.memory.state.note(deed)
             return update(self.memory, asked)
 
-    def discard(self, dead: Sequence[str]) -> int:
+    def discard(self, dead: Sequence[str], deed: Deed | None = None) -> int:
         """Remove dead letters by id."""
-        with self.memory.write():
-            return sum(self.memory.state.letters.pop(each, None) is not None for each in dead)
+        with self.memory.write() as state:
+            gone = sum(state.letters.pop(each, None) is not None for each in dead)
+            state.note(deed if gone else None)
+            return gone
 
     def prune(self, term: Term, limits: Limits, after: str | None) -> str | None:
         """Remove a bounded piece of what is older than the limits."""
