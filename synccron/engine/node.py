@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from random import SystemRandom
+from random import Random
 from typing import TYPE_CHECKING
 
 import tzdata
@@ -44,7 +44,7 @@ from synccron.model.plan import MOST_AHEAD
 from synccron.model.time import SECOND, Duration, format_duration, format_instant, to_duration
 from synccron.store import logs_of, open_store, shortest_lease
 from synccron.store.base import Store
-from synccron.store.logs import log_path
+from synccron.store.logs import log_name
 
 if TYPE_CHECKING:
     from synccron.engine.tracing import Traces
@@ -58,7 +58,7 @@ TELL: Duration = 5 * SECOND  # for notices that are being sent
 JOIN_AGAIN: Duration = 200
 PATIENCE: Duration = 100  # of loops whose work is not due at an instant
 MOMENT: Duration = 20  # of loops that know their instants beforehand: news may wait so long
-BLINK: Duration = 2  # of the worker: what many write at one instant is one turn
+BLINK: Duration = 1  # of the worker: what many write at one instant is one turn
 
 
 def default_concurrency() -> int:
@@ -119,7 +119,7 @@ class Node:
         self._retention_jobs = retention_jobs
         self._history_bytes = HISTORY_BYTES if history_bytes is None else history_bytes
         self._log_bytes = log_bytes
-        self._luck = luck or SystemRandom().random
+        self._luck = luck or Random().random  # noqa: S311 - a jitter is no secret
         self._check()
         self._tally = Tally()
         self._measure = measure
@@ -157,7 +157,7 @@ class Node:
             self._handlers = handlers
             self._build(self._store, handlers)
             self._session = self._join(self._registrar.record(secrets.token_hex(16)))
-            self._store.watch(self._bell.ring)
+            self._store.watch(self._changed)
             self._registrar.turn()
         except BaseException:
             handlers.close()
@@ -203,7 +203,7 @@ class Node:
         """End at once what a stop in another thread still waits for; its jobs are given back."""
         self._hurry = True
         if self._loops:  # else it is still starting
-            self._worker.ended.ring()
+            self._worker.bell.ring()
 
     def metrics(self) -> dict[str, object]:
         """Give this node's counters, and what it does now."""
@@ -273,6 +273,7 @@ class Node:
     def _build(self, store: Store, handlers: Handlers) -> None:
         clock, events = self._clock, self._events
         logs = logs_of(self._url)
+        place = str(logs)
         self._elector = Elector(
             store,
             clock,
@@ -298,7 +299,7 @@ class Node:
         )
 
         def log(job_id: str, attempt: int) -> str:
-            return str(log_path(logs, job_id, attempt))
+            return f"{place}/{log_name(job_id, attempt)}"
 
         publisher = Publisher(
             store,
@@ -349,8 +350,8 @@ class Node:
             ("heart", self._beat, self._heart, 0),
             ("elector", self._elector.seek, shared, MOMENT),
             ("dispatcher", dispatcher.turn, shared, MOMENT),
-            ("worker", self._worker.turn, shared, BLINK),
-            ("settler", self._worker.settle_ended, self._worker.ended, 0),
+            ("worker", self._worker.turn, self._worker.bell, BLINK),
+            ("settler", self._worker.settle_ended, self._worker.bell, 0),
             ("canceller", self._worker.watch_cancels, shared, PATIENCE),
             ("reaper", reaper.turn, shared, PATIENCE),
             ("registrar", self._registrar.turn, shared, PATIENCE),
@@ -431,6 +432,10 @@ class Node:
         if event.event == "tick_error":
             self._tally.add("tick_errors")
 
+    def _changed(self) -> None:
+        self._worker.bell.ring()  # first: it has jobs to start
+        self._bell.ring()
+
     def _took_the_lead(self) -> None:
         self._tally.add("leader_changes")
         self._bell.ring()
@@ -453,12 +458,12 @@ class Node:
     def _wait_idle(self, timeout: Duration, *, patient: bool = False) -> None:
         until = self._clock.monotonic() + timeout
         while not self._worker.idle and (patient or not self._hurry):
-            seen = self._worker.ended.rings
+            seen = self._worker.bell.rings
             left = until - self._clock.monotonic()
             if left <= 0:
                 return
             if not self._worker.idle:
-                self._worker.ended.wait(seen, min(left, 100))
+                self._worker.bell.wait(seen, min(left, 100))
 
     def _quietly(self, step: Callable[[], object]) -> None:
         """Take a step of the farewell; when the store is away, leases end it in time."""

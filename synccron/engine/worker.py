@@ -104,7 +104,7 @@ class Worker:
         self._sieve = Sieve(clock)
         self._claiming = True
         self._giving_back = False
-        self.ended = Bell(clock)  # rings when an attempt has ended
+        self.bell = Bell(clock)  # rings when an attempt has ended, or the store has changed
 
     @property
     def running(self) -> int:
@@ -387,7 +387,7 @@ class Worker:
         with self._lock:
             self._attempts.pop(attempt.claim.fence, None)
             self._ended.append(settlement)
-        self.ended.ring()
+        self.bell.ring()
 
     def _stop(self, job_id: str, why: Ending) -> None:
         """End what is under way of a job: one attempt, or one more whose claim others had taken."""

@@ -12,7 +12,6 @@ import resource
 import signal
 import sys
 
-_SIGNALS = tuple(sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 _LIMITS = (
     resource.RLIMIT_AS,
     resource.RLIMIT_CPU,
@@ -22,29 +21,32 @@ _LIMITS = (
     resource.RLIMIT_NPROC,
 )
 _PAGE = resource.getpagesize()
+# In /proc/self/stat, counted from the state of the process on: proc(5).
+_NICE, _THREADS, _RSS, _IGNORED, _CAUGHT = 16, 17, 21, 30, 31
 
 
-def traces() -> tuple[object, ...]:
-    """Look at what has come into this process, or gone."""
-    return (
+def look() -> tuple[tuple[object, ...], int]:
+    """Look at what has come into this process, or gone; and the bytes of memory it has in use.
+
+    One read of /proc tells of threads, signals and memory, as each attempt asks; signals are those
+    that are not of real time.
+    """
+    with open("/proc/self/stat", "rb") as stat:  # noqa: PTH123 - as above
+        told = stat.read().rpartition(b")")[2].split()
+    caught = int(told[_CAUGHT])
+    traces = (
         frozenset(os.listdir("/proc/self/fd")),  # noqa: PTH208 - names are enough
-        frozenset(os.listdir("/proc/self/task")),  # noqa: PTH208
+        [told[each] for each in (_NICE, _THREADS, _IGNORED, _CAUGHT)],
+        [signal.getsignal(n + 1) for n in range(caught.bit_length()) if caught >> n & 1],
         _has_children(),
-        tuple(map(signal.getsignal, _SIGNALS)),
         signal.pthread_sigmask(signal.SIG_BLOCK, ()),
         signal.getitimer(signal.ITIMER_REAL)[0] > 0,
         tuple(map(resource.getrlimit, _LIMITS)),
-        os.getpriority(os.PRIO_PROCESS, 0),
         (sys.stdout, sys.stdout.closed, sys.stderr, sys.stderr.closed),
         (sys.excepthook, sys.gettrace(), sys.getprofile(), gc.isenabled()),
         _logging(),
     )
-
-
-def memory() -> int:
-    """Tell how many bytes of memory this process has in use."""
-    with open("/proc/self/statm", "rb") as statm:  # noqa: PTH123 - each attempt asks
-        return int(statm.read().split()[1]) * _PAGE
+    return traces, int(told[_RSS]) * _PAGE
 
 
 def _has_children() -> bool:

@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TextIO
 from synccron.handlers import kernel, wire
 from synccron.handlers.context import JobCancelled, JobContext, as_json
 from synccron.handlers.shape import BadInput, read, shape_of
-from synccron.handlers.traces import memory, traces
+from synccron.handlers.traces import look
 
 TRACE = 4 * 1024  # characters of a traceback that are kept
 GROWTH = 64 << 20  # bytes of memory by which attempts may make a child grow
@@ -140,8 +140,7 @@ class _Loaded:
         self.shape = shape_of(function)
         self._file = file
         self._stamp = _stamp(file)
-        self._traces = traces()
-        self._memory = memory()
+        self._traces, self._memory = look()
 
     def outdated(self) -> bool:
         """Whether its file is another by now: whoever changes it means the next attempt."""
@@ -149,7 +148,8 @@ class _Loaded:
 
     def unchanged(self) -> bool:
         """Whether the process is as the import left it."""
-        return traces() == self._traces and memory() - self._memory <= GROWTH
+        traces, memory = look()
+        return traces == self._traces and memory - self._memory <= GROWTH
 
 
 def _load(target: str) -> _Loaded:

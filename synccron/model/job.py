@@ -6,6 +6,7 @@ attempt's end?).
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal, get_args
 
 from synccron.model.deed import Deed
@@ -313,7 +314,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What follows an attempt's end: the job's new record, and the one if a cancel was asked for.
+    """What follows an attempt's end: the job's new record; `cancelled`, if a cancel was asked for.
 
     Written only if `claim.fence` is still the job's newest; with `gone`, only if the claim's
     session is still gone. `dead` and what people are told are void if a cancel was asked for.
@@ -323,13 +324,26 @@ class Settlement:
 
     claim: Claim
     job: Job
-    cancelled: Job
     output: Output | None = None
     dead: DeadLetter | None = None
     gone: bool = False
     failing: bool | None = None
     changed: tuple[Notice, ...] = ()
     notices: tuple[Notice, ...] = ()
+
+    @property
+    def cancelled(self) -> Job:
+        """The record if a cancel was asked for: its attempt ended as it did, no more."""
+        before = self.claim.job
+        return replace(
+            self.job,
+            state="cancelled",
+            finished_at=self.job.attempts[-1].finished_at,
+            run_at=before.run_at,
+            retry_delay=before.retry_delay,
+            lost=before.lost,
+            result=before.result,
+        )
 
 
 def slot_key(schedule_id: str, slot: Instant) -> str:
@@ -376,9 +390,12 @@ def claimed(candidate: Candidate, node: str, session: str, fence: int, now: Inst
 
 def bare(job: Job) -> Definition:
     """Give the definition that a job without a schedule runs: its handler, and every default."""
+    return _bare(job.needs, job.max_attempts)
+
+
+@lru_cache(maxsize=1024)
+def _bare(handler: str, max_attempts: int) -> Definition:
+    """Make it once for the many jobs that share it."""
     return Definition(
-        id=job.needs,
-        cron="@every 1h",
-        handler=job.needs,
-        retry=Retry(max_attempts=job.max_attempts),
+        id=handler, cron="@every 1h", handler=handler, retry=Retry(max_attempts=max_attempts)
     )

@@ -20,8 +20,8 @@ def settle(
 ) -> Settlement:
     """Turn an ending into the job's next record; `luck` in [0, 1) is the jitter of a back-off.
 
-    Both records are prepared, also the one for a cancel that the store may find: the attempt keeps
-    its true outcome in either. `gone`: it holds only if the claim's session is gone (the reaper's).
+    The attempt keeps its true outcome, also where the store finds that a cancel was asked for.
+    `gone`: it holds only if the claim's session is gone (the reaper's).
     """
     ended = _ended(claim.job, outcome, now)
     job = _next(claim, ended, outcome, now, luck)
@@ -30,7 +30,6 @@ def settle(
     return Settlement(
         claim=claim,
         job=job,
-        cancelled=_final(ended, "cancelled", now),
         output=_output(job, outcome),
         dead=dead,
         gone=gone,
@@ -72,7 +71,7 @@ def _ended(job: Job, outcome: Outcome, now: Instant) -> Job:
 def _next(claim: Claim, ended: Job, outcome: Outcome, now: Instant, luck: float) -> Job:
     match outcome.ending:
         case "completed" | "cancelled" as ending:
-            return replace(_final(ended, ending, now), result=outcome.result)
+            return replace(ended, state=ending, finished_at=now, result=outcome.result)
         case "given_back":
             return replace(ended, state="queued", run_at=now)
         case "lost":

@@ -64,9 +64,14 @@ def parse_instant(text: str) -> Instant:
 
 def format_instant(instant: Instant) -> str:
     """Write RFC 3339 UTC with `Z`; milliseconds only where they are not zero."""
-    moment = to_datetime(instant)
-    ms = f".{instant % 1000:03d}" if instant % 1000 else ""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}{ms}Z"
+    seconds, ms = divmod(instant, SECOND)
+    return f"{_second_name(seconds)}.{ms:03d}Z" if ms else f"{_second_name(seconds)}Z"
+
+
+@lru_cache(maxsize=256)
+def _second_name(seconds: int) -> str:
+    """Write a second, of which much is told while it lasts."""
+    return f"{to_datetime(seconds * SECOND):%Y-%m-%dT%H:%M:%S}"
 
 
 @lru_cache(maxsize=4096)

@@ -18,7 +18,12 @@ def logs_folder(database: str | Path) -> Path:
 
 
 def log_path(folder: Path, job_id: str, attempt: int) -> Path:
-    """Give the file for the output of one attempt: `<folder>/<job>/<attempt>.log`.
+    """Give the file for the output of one attempt, in the folder of the logs."""
+    return folder / log_name(job_id, attempt)
+
+
+def log_name(job_id: str, attempt: int) -> str:
+    """Name the file for the output of one attempt, below the folder of the logs: `<job>/<n>.log`.
 
     The job's name has no character that means something in a path; one that would be too long is
     replaced by its hash.
@@ -29,4 +34,4 @@ def log_path(folder: Path, job_id: str, attempt: int) -> Path:
         import hashlib
 
         name = hashlib.sha256(job_id.encode()).hexdigest()
-    return folder / name / f"{attempt}.log"
+    return f"{name}/{attempt}.log"

@@ -11,19 +11,19 @@ from synccron.store.sqlite.rows import (
     DEAD_LETTER_FIELDS,
     JOB_COLUMNS,
     JOB_FIELDS,
+    JOB_STATE,
     MISS_FIELDS,
     dead_letter_of,
     insert,
     job_of,
+    job_state_values,
     job_values,
 )
 from synccron.store.sqlite.writer import Transaction
 
 _INSERT_JOB = insert("jobs", (*JOB_FIELDS, "fence"))
-# A job's identity stays; so does what no verb changes.
-_UPDATE_JOB = (
-    f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in (*JOB_FIELDS, 'fence'))} WHERE id = ?"
-)
+# What a job is made with stays, and the indexes over it need no look.
+_UPDATE_JOB = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in JOB_STATE)} WHERE id = ?"
 _INSERT_MISS = insert("misses", MISS_FIELDS)
 _INSERT_LETTER = insert("dead_letters", DEAD_LETTER_FIELDS)
 # Law 2: no entry covers a slot that has another record. Where the cron has changed since, there may
@@ -67,12 +67,9 @@ def insert_jobs(transaction: Transaction, jobs: Sequence[Job]) -> bool:
 
 
 def update_job(transaction: Transaction, job: Job) -> Job:
-    """Write what became of a job; its record with its new mark.
-
-    A job that has ended for good takes its steps with it, and its receipt tells the end.
-    """
+    """Write what became of a job; its record with its new mark."""
     marked = replace(job, mod=transaction.mark())
-    transaction.db.execute(_UPDATE_JOB, [*job_values(marked, marked.mod), job.id])
+    transaction.db.execute(_UPDATE_JOB, [*job_state_values(marked), job.id])
     _note(transaction, marked)
     if job.kind != "slot":
         transaction.db.execute(

@@ -18,6 +18,22 @@ Row = tuple[Any, ...]
 
 JOB_FIELDS = tuple(field.name for field in fields(Job))
 JOB_COLUMNS = ", ".join(f"j.{name}" for name in JOB_FIELDS)
+# What a job is made with: no verb changes it.
+_MADE_WITH = (
+    "id",
+    "kind",
+    "schedule_id",
+    "created_at",
+    "needs",
+    "slot",
+    "key",
+    "retry_of",
+    "input",
+    "alone",
+    "max_running",
+    "max_attempts",
+)
+JOB_STATE = (*(name for name in JOB_FIELDS if name not in _MADE_WITH), "fence")
 DEAD_LETTER_FIELDS = tuple(field.name for field in fields(DeadLetter))
 MISS_FIELDS = ("schedule_id", "first", "last", "count", "reason", "recorded_at", "by", "epoch")
 REVISION_FIELDS = ("schedule_id", "version", "definition", "at", "by", "cursor", "tzdata")
@@ -68,6 +84,8 @@ _ATTEMPTS = JOB_FIELDS.index("attempts")
 _FLAGS = ("alone", "replaces")
 _MOD = JOB_FIELDS.index("mod")
 _job_values = attrgetter(*JOB_FIELDS)
+_job_state_values = attrgetter(*JOB_STATE)
+_ATTEMPTS_STATE = JOB_STATE.index("attempts")
 _NO_ATTEMPTS = "[]"
 
 
@@ -96,8 +114,19 @@ def job_values(job: Job, mod: int) -> list[Any]:
     """Give the values of JOB_FIELDS with a new mark, and the fence."""
     values: list[Any] = [*_job_values(job)]
     values[_MOD] = mod
-    values[_ATTEMPTS] = encode(job.attempts) if job.attempts else _NO_ATTEMPTS
+    values[_ATTEMPTS] = _attempts(job)
     return [*values, job.fence]
+
+
+def job_state_values(job: Job) -> list[Any]:
+    """Give the values of JOB_STATE."""
+    values: list[Any] = [*_job_state_values(job)]
+    values[_ATTEMPTS_STATE] = _attempts(job)
+    return values
+
+
+def _attempts(job: Job) -> str:
+    return encode(job.attempts) if job.attempts else _NO_ATTEMPTS
 
 
 def schedule_of(row: Row) -> Schedule:

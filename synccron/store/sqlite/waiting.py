@@ -35,7 +35,7 @@ _EXPIRED = f"""
 SELECT {JOB_COLUMNS} FROM jobs AS j
 WHERE expires_at < ? AND expires_at IS NOT NULL AND state = 'queued' ORDER BY expires_at LIMIT ?
 """
-_PASSED_BY = 100  # rows of lines that have had their share, before they are left out of the read
+_PASSED_BY = 16  # rows of lines that have had their share, before they are left out of the read
 # Law 6: retries that were set by a wall clock which has jumped back since.
 _FAR = f"""
 SELECT {JOB_COLUMNS} FROM jobs AS j
