@@ -118,25 +118,8 @@ class Loop:
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join()
 
-    def _run(self) -> None:
-        while not self._stopped:
-            seen, back = self._bell.rings, self._state.back.rings
-            self._lived_at = self._clock.monotonic()
-            idle = self._take()
-            self._lived_at = self._clock.monotonic()
-            if self._failures and not self._stopped:
-                # That others write is no reason to try a store that fails us more often.
-                self._state.back.wait(back, idle)
-            elif idle > 0 and not self._stopped:
-                self._rest(seen, min(idle, LONGEST_IDLE))
-
-    def _rest(self, seen: int, idle: Duration) -> None:
-        until = self._clock.monotonic() + idle
-        if self._bell.wait(seen, idle) and self._patience:
-            left = until - self._clock.monotonic()
-            self._stopping.wait(0, max(0, min(self._patience, left)))
-
-    def _take(self) -> Duration:
+    def take(self) -> Duration:
+        """Take one turn; ms until the next. What it raises is dealt with here."""
         try:
             idle = self._turn()
         except (StoreDamaged, StoreNewer) as error:
@@ -154,6 +137,24 @@ class Loop:
         self._failures = 0
         self._state.answered(self.name)
         return idle
+
+    def _run(self) -> None:
+        while not self._stopped:
+            seen, back = self._bell.rings, self._state.back.rings
+            self._lived_at = self._clock.monotonic()
+            idle = self.take()
+            self._lived_at = self._clock.monotonic()
+            if self._failures and not self._stopped:
+                # That others write is no reason to try a store that fails us more often.
+                self._state.back.wait(back, idle)
+            elif idle > 0 and not self._stopped:
+                self._rest(seen, min(idle, LONGEST_IDLE))
+
+    def _rest(self, seen: int, idle: Duration) -> None:
+        until = self._clock.monotonic() + idle
+        if self._bell.wait(seen, idle) and self._patience:
+            left = until - self._clock.monotonic()
+            self._stopping.wait(0, max(0, min(self._patience, left)))
 
     def _back_off(self) -> Duration:
         self._failures = min(self._failures + 1, 10)

@@ -147,25 +147,34 @@ class Node:
             allow_run=self._allow_run,
         )
         try:
-            self._store = open_store(self._url, create=True, clock=self._clock)
+            store = open_store(self._url, create=True, clock=self._clock)
         except BaseException:
             handlers.close()
             raise
+        for loop in self.enter(store, handlers):
+            loop.start()
+
+    def enter(self, store: Store, handlers: Handlers) -> Sequence[Loop]:
+        """Register on an open store, and give the loops: none takes a turn by itself yet.
+
+        `start` starts them; a simulation takes their turns in an order of its own. Where it cannot
+        register, handlers and store are closed.
+        """
+        self._store, self._handlers = store, handlers
         try:
             if self._measure is not None:
-                self._measure(self._store)
-            self._handlers = handlers
-            self._build(self._store, handlers)
+                self._measure(store)
+            self._build(store, handlers)
             self._session = self._join(self._registrar.record(secrets.token_hex(16)))
-            self._store.watch(self._changed)
+            self._keep()
+            store.watch(self._changed)
             self._registrar.turn()
         except BaseException:
             handlers.close()
-            self._store.close()
+            store.close()
             raise
         self._events.emit("node_joined", node=self.id, session=self._session.id)
-        for loop in self._loops:
-            loop.start()
+        return self._loops
 
     def wait(self) -> None:
         """Wait until the node has ended. Raises the StoreError that it could not go on with."""
@@ -402,15 +411,20 @@ class Node:
         """Renew the session and the lease; nothing else happens in this loop."""
         try:
             self._elector.keep()  # first: its lease is the shorter one
-            until = self._sure_until = self._opened().renew(self._live())
-            self._handlers.rely(until - self._node_lease // 5, until - self._node_lease // 10)
+            self._keep()
         except SessionLost:
             self._sure_until = 0
             # Its claims are lost: what must not run beside a new attempt ends before anything else.
             self._handlers.rely(0, 0)
             self._session = self._join(self._registrar.record(secrets.token_hex(16)))
+            self._keep()
             self._events.emit("node_joined", "warning", node=self.id, session=self._session.id)
         return min(self._lease, self._node_lease) // 3
+
+    def _keep(self) -> None:
+        """Renew the session, and tell the handlers until when claims stand by that."""
+        until = self._sure_until = self._opened().renew(self._live())
+        self._handlers.rely(until - self._node_lease // 5, until - self._node_lease // 10)
 
     def _join(self, record: Record) -> Session:
         store = self._opened()

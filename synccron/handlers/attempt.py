@@ -111,7 +111,10 @@ class Attempt:
             code = 126 if "not executable" in self.refused else 127
             return _end("failed", code, self.refused, permanent=True)
         if self.status is None:
-            return _end("failed", None, f"it could not be started: {self.broken}")
+            why = None if self.why is None else _WHY[self.why]
+            return _end(
+                self.why or "failed", None, why or f"it could not be started: {self.broken}"
+            )
         code, error = _explained(self.status)
         if error is not None and error.endswith("SIGXCPU") and "cpu" in self.limits:
             error += f": it used more than {self.limits['cpu']} s of CPU"

@@ -46,6 +46,7 @@ class Guardian:
         self._adopted = Adopted()
         self._timers: list[tuple[int, int, str]] = []
         self._relied: list[tuple[int, str]] = []  # what happens when claims stand no more
+        self._unsure = False  # they do not any more
         self._alarm, alarm = socket.socketpair()
         for end in (self._alarm, alarm):
             end.setblocking(False)
@@ -122,6 +123,8 @@ class Guardian:
             return
         if "rely" in message:
             self._relied = list(zip(message["rely"], ("term", "kill"), strict=True))
+            self._unsure = False
+            self._lapse(self._clock.monotonic())  # now: what is said next may take its place
             return
         attempt = self._attempts.get(message["fence"])
         if attempt is None:
@@ -145,7 +148,11 @@ class Guardian:
         attempt = Attempt(job, self._nursery.passed)
         self._attempts[attempt.fence] = attempt
         try:
-            self._begin(attempt)
+            if self._unsure and job["stops"]:
+                # Its claim was made by a node that was stopped since: nothing else would end it.
+                attempt.why = "lost"
+            else:
+                self._begin(attempt)
         except Refusal as error:
             attempt.refused = str(error)
         except OSError as error:
@@ -301,6 +308,12 @@ class Guardian:
             attempt.ward.spoiled = True
             signal_group(attempt.ward.pid, number)
 
+    def _lapse(self, now: int) -> None:
+        while self._relied and self._relied[0][0] <= now:
+            _, what = self._relied.pop(0)
+            self._unsure = True
+            self._stop_unsure(what)
+
     def _stop_unsure(self, what: str) -> None:
         """End what must not run beside an attempt of another node, which may begin soon."""
         for attempt in tuple(self._attempts.values()):
@@ -318,9 +331,7 @@ class Guardian:
 
     def _ring(self) -> None:
         now = self._clock.monotonic()
-        while self._relied and self._relied[0][0] <= now:
-            _, what = self._relied.pop(0)
-            self._stop_unsure(what)
+        self._lapse(now)
         for ward in self._pool.rested(now):
             self._dismiss(ward)
         while self._timers and self._timers[0][0] <= now:

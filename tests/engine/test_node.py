@@ -11,9 +11,13 @@ from typing import Any
 import pytest
 
 from synccron.client import Client, Notify, Schedule
+from synccron.clock import ManualClock
 from synccron.engine.node import Node
 from synccron.errors import IdTaken, InvalidInput, StoreNewer
 from synccron.events import Event
+from synccron.model.time import SECOND
+from synccron.store import open_store
+from tests.engine.conftest import ScriptedHandlers
 from tests.hooks import Hook
 
 ENOUGH = 50.0
@@ -71,6 +75,33 @@ def start(path: str, client: Client) -> Iterator[Callable[..., Watched]]:  # noq
     yield begin
     for each in started:
         each.node.stop()
+
+
+class Relying(ScriptedHandlers):
+    """Handlers that note until when claims stand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relied: list[tuple[int, int]] = []
+
+    def rely(self, term_at: int, kill_at: int) -> None:
+        self.relied.append((term_at, kill_at))
+
+
+def test_handlers_know_until_when_claims_stand_before_any_is_made(path: str) -> None:
+    clock, handlers = ManualClock(), Relying()
+    node, store = Node(path, clock=clock), open_store(path, create=True, clock=clock)
+    loops = {each.name: each for each in node.enter(store, handlers)}
+    (first,) = handlers.relied
+    assert clock.monotonic() < first[0] < first[1]
+    clock.advance(SECOND)
+    at = node._session
+    assert at is not None
+    store.leave(at)
+    loops["heart"].take()
+    assert handlers.relied[1] == (0, 0)
+    assert handlers.relied[2] > first
+    node.stop()
 
 
 def test_a_node_dispatches_runs_and_settles(client: Client, start: Callable[..., Watched]) -> None:

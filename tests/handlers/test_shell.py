@@ -282,6 +282,23 @@ def test_closing_ends_what_runs_and_gives_it_back(workshop, alive, until):
     assert not alive(int(pids.read_text()))
 
 
+def test_what_must_stop_does_not_begin_where_its_claim_cannot_be_relied_on(workshop):
+    begun = workshop.folder / "begun"
+    workshop.handlers.rely(0, 0)
+    ended = workshop.end_of(f"touch {begun}", stops=True)
+    assert (ended.ending, ended.exit_code, begun.exists()) == ("lost", None, False)
+    assert workshop.end_of("true", stops=False).ending == "completed"
+    workshop.handlers.rely(1 << 60, 1 << 60)
+    assert workshop.end_of("true", stops=True).ending == "completed"
+
+
+def test_claims_that_stand_anew_save_nothing_that_ran_under_the_old_ones(workshop):
+    started = workshop.start(run="sleep 600", stops=True)
+    workshop.handlers.rely(0, 0)
+    workshop.handlers.rely(1 << 60, 1 << 60)
+    assert started.outcome().ending == "lost"
+
+
 def test_a_stop_that_comes_before_the_child_is_set_up_is_not_lost(workshop):
     started = [workshop.start(run=("sleep", "600"), kill_after=3_600_000) for _ in range(50)]
     for each in started:
