@@ -15,7 +15,17 @@ from synccron.model.job import Job, Miss
 from synccron.model.schedule import Revision, Schedule
 from synccron.model.time import Instant, format_instant
 
-Law = Literal["one job per slot", "no slot vanishes", "at least once", "one settlement", "durable"]
+Law = Literal[
+    "one job per slot",
+    "no slot vanishes",
+    "a deposed leader changes nothing",
+    "at least once",
+    "one settlement",
+    "no overlap",
+    "nothing is left behind",
+    "durable",
+    "service goes on",
+]
 NAMED = 100  # violations of one schedule that are named one by one
 _PAGE = 1000  # spans that are kept before they are merged
 

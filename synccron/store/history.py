@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from synccron.model.job import Job, Miss
+from synccron.model.job import DeadLetter, Job, Miss
 from synccron.model.judge import History
 from synccron.model.schedule import Revision, Schedule
 from synccron.store.base import R, Store, Where
@@ -20,17 +20,19 @@ def read_all(store: Store, kind: type[R], where: Where) -> Iterator[R]:
 
 
 def read_history(store: Store, schedule_id: str) -> History:
-    """Read one schedule with its revisions, jobs and misses. Raises LookupError: not registered.
+    """Read one schedule with all that it left. Raises LookupError: it never was there.
 
     The reads are several: for a judgement nothing may be dispatched meanwhile.
     """
     found = store.read(Schedule, Where(ids=(schedule_id,))).items
-    if not found:
-        raise LookupError(f"there is no schedule {schedule_id!r}")
     where = Where(schedule=schedule_id)
-    return History(
-        schedule=found[0],
+    history = History(
+        schedule=found[0] if found else None,
         revisions=tuple(read_all(store, Revision, where)),
         jobs=tuple(read_all(store, Job, where)),
         misses=tuple(read_all(store, Miss, where)),
+        letters=tuple(read_all(store, DeadLetter, where)),
     )
+    if not found and not history.revisions:
+        raise LookupError(f"there is no schedule {schedule_id!r}")
+    return history

@@ -97,9 +97,9 @@ class Sqlite:
 class InMemory:
     """The store of the simulations: what holds of the others holds of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, cluster: bool) -> None:
         self.clock = ManualClock()
-        self._memory = Memory(self.clock)
+        self._memory = Memory(self.clock, cluster=cluster)
 
     def open(self) -> Store:
         return MemoryStore(self._memory)
@@ -109,6 +109,9 @@ class InMemory:
 
     def kill(self, session: Session) -> None:
         self._memory.kill(session.id)
+        if self._memory.cluster:
+            self._memory.expire(session.id)
+            self._memory.expire_lead(session.id)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -205,7 +208,7 @@ class Etcd:
             self._horizon.wrote(revision)
 
 
-BACKENDS = ("sqlite", "memory", "etcd", "etcd-following")
+BACKENDS = ("sqlite", "memory", "memory-cluster", "etcd", "etcd-following")
 
 
 class World:
@@ -388,8 +391,8 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
     made: Backend
     if request.param == "sqlite":
         made = Sqlite(tmp_path)
-    elif request.param == "memory":
-        made = InMemory()
+    elif request.param.startswith("memory"):
+        made = InMemory(cluster=request.param == "memory-cluster")
     else:
         url = request.getfixturevalue("etcd").url(f"test/{secrets.token_hex(8)}")
         made = Etcd(url, follows=request.param == "etcd-following")

@@ -206,7 +206,7 @@ class Life:
 
     def _note(self, history: History) -> Iterator[int]:
         for miss in history.misses:
-            self.missed[history.schedule.id, miss.first, miss.reason] = miss.count
+            self.missed[miss.schedule_id, miss.first, miss.reason] = miss.count
         for job in history.jobs:
             if job.kind == "slot" and job.id not in self.slots:
                 self.slots.add(job.id)

@@ -120,6 +120,7 @@ def test_an_entry_of_misses_that_goes_on_over_a_change_of_the_cron_is_whole() ->
 def test_between_a_removal_and_a_new_registration_there_are_no_slots() -> None:
     again = at("22:03:00")
     whole = history(WHOLE[1:], [])
+    assert whole.schedule is not None
     lived = replace(
         whole,
         schedule=replace(
@@ -150,6 +151,7 @@ def test_a_slot_of_the_cron_before_that_got_its_record_early_is_none_of_the_new_
 
 def test_what_retention_took_is_not_asked_for() -> None:
     kept = history([WHOLE[1]], [])
+    assert kept.schedule is not None
     cursor = replace(kept.schedule.cursor, history_from=at("22:04:00"))
     assert judge([replace(kept, schedule=replace(kept.schedule, cursor=cursor))], quiet=True) == ()
 
@@ -160,14 +162,14 @@ def test_a_token_that_was_given_twice_is_found() -> None:
 
 
 def test_tokens_that_do_not_grow_are_found() -> None:
-    shrunk = replace(WHOLE[0], attempts=(attempt(1, fence=5), attempt(2, fence=4)))
+    shrunk = replace(WHOLE[0], attempts=(attempt(1, fence=5, outcome="lost"), attempt(2, fence=4)))
     assert laws(judge([history([shrunk, WHOLE[1]], MISSED)], quiet=True)) == ["one settlement"]
 
 
 def test_two_claims_at_once_are_found_where_overlap_forbids_them() -> None:
     long = attempt(1, fence=1, started=at("22:01:00"), lasted=4 * MINUTE)
     beside = [replace(WHOLE[0], alone=True, attempts=(long,)), replace(WHOLE[1], alone=True)]
-    assert laws(judge([history(beside, MISSED)], quiet=True)) == ["one job per slot"]
+    assert laws(judge([history(beside, MISSED)], quiet=True)) == ["no overlap"]
 
 
 def test_a_job_that_never_settled_is_found_when_all_is_quiet() -> None:

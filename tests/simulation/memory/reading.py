@@ -127,6 +127,7 @@ def _read_nodes(memory: Memory, where: Where, now: Instant) -> _Found:
                 seat.node,
                 live=alive(memory, session),
                 last_seen_at=now - max(0, monotonic - seat.beat),
+                skew=seat.wall - (now - monotonic) if memory.cluster else None,
             ),
         )
         for session, seat in memory.state.seats.items()

@@ -21,11 +21,15 @@ from synccron.model.time import Duration, Instant
 
 @dataclass(slots=True)
 class Seat:
-    """A session: its node's record, and its last heartbeat in monotonic ms."""
+    """A session: its node's record, and its last heartbeat in monotonic ms.
+
+    `wall` is how far the node's wall clock was ahead of the monotonic one when its record came in.
+    """
 
     node: Node
     ttl: Duration
     beat: int
+    wall: Duration
     dead: bool = False
 
 
@@ -113,10 +117,14 @@ _HELD = (
 
 
 class Memory:
-    """What the handles share: the state, a lock that makes each verb whole, and who listens."""
+    """What the handles share: the state, a lock that makes each verb whole, and who listens.
 
-    def __init__(self, clock: Clock) -> None:
+    `cluster`: as on etcd, a death shows when the lease is over, and a node's wall clock is known.
+    """
+
+    def __init__(self, clock: Clock, *, cluster: bool = False) -> None:
         self.clock = clock
+        self.cluster = cluster
         self.state = State()
         self.lock = threading.RLock()
         self.listeners: tuple[Callable[[], None], ...] = ()
@@ -127,10 +135,16 @@ class Memory:
         if seat is not None:
             seat.beat = self.clock.monotonic() - seat.ttl
 
+    def expire_lead(self, session: str) -> None:
+        """Let a session's lease of the lead be over."""
+        lead = self.state.lead
+        if lead.session == session:
+            self.state.lead = replace(lead, beat=self.clock.monotonic() - lead.ttl)
+
     def kill(self, session: str) -> None:
         """Let a session's process be gone, as the store sees it."""
         seat = self.state.seats.get(session)
-        if seat is not None:
+        if seat is not None and not self.cluster:
             seat.dead = True
 
     @contextmanager

@@ -5,6 +5,7 @@ It passes the contract of tests/contract/.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
 from typing import ClassVar, Self
@@ -85,6 +86,11 @@ class MemoryStore:
 
     def close(self) -> None:
         """Close it."""
+
+    @contextmanager
+    def torn(self) -> Iterator[None]:
+        """Let the process that writes be killed within the write: it is whole all the same."""
+        yield
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Call `changed` after each write."""
@@ -324,7 +330,9 @@ class MemoryStore:
                     if alive(self.memory, session):
                         raise IdTaken(f"a node with the id {node.id} may be alive")
                     end_session(self.memory, session)
-            self.memory.state.seats[node.session] = Seat(node, ttl, self.memory.clock.monotonic())
+            beat = self.memory.clock.monotonic()
+            seat = Seat(node, ttl, beat, self._clock.now() - beat)
+            self.memory.state.seats[node.session] = seat
             return Session(node=node.id, id=node.session, ttl=ttl)
 
     def renew(self, at: Session) -> int:
@@ -339,7 +347,9 @@ class MemoryStore:
         """Replace the node's record."""
         with self.memory.write():
             check_session(self.memory, at)
-            self.memory.state.seats[at.id].node = replace(node, session=at.id)
+            seat = self.memory.state.seats[at.id]
+            seat.node = replace(node, session=at.id)
+            seat.wall = self._clock.now() - self.memory.clock.monotonic()
 
     def leave(self, at: Session) -> None:
         """End the session now."""
