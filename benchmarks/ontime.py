@@ -112,7 +112,8 @@ def read(marks: Path) -> list[Mark]:
     if not marks.exists():
         return []
     found = []
-    for line in marks.read_text().splitlines():
+    whole, _, _ = marks.read_text().rpartition("\n")  # one may be written just now
+    for line in whole.splitlines():
         schedule, slot, attempt, at = line.split()
         found.append(Mark(schedule, int(slot), int(attempt), int(at) / 1e6 - int(slot) * 1e3))
     return found

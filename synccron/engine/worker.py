@@ -35,7 +35,7 @@ AT_ONCE = 4  # jobs of other nodes that it takes over at once
 PACE: Duration = 50  # and how often it does, in ms
 SPARE = 32  # candidates looked at beyond the free places: some wait for others
 LOOK: Duration = 100  # how often it looks who else is there, in ms
-CLAIMED_FIRST = 16  # jobs of the first claim of a turn; each further one takes twice as many
+CLAIMED_FIRST, CLAIMED_NEXT = 16, 256  # jobs of the first claims of a turn; more each time after
 FULL_PAUSE: Duration = 100  # how often a full node looks for what it has to queue, in ms
 SETTLED_AT_ONCE = 500
 
@@ -56,7 +56,8 @@ class Worker:
     asked for again before anything else, as nobody else knows of them. `_others` are the nodes as
     they were at `_looked_at` (monotonic ms). `_held` are candidates whose instant is to come.
     `ending` is told of the attempts (ids of jobs, and numbers) that are about to be settled.
-    `_round` is who had his turn.
+    `_round` is who had his turn. `_hastes`: more is to begin at once than one claim takes; what has
+    ended meanwhile is settled after that, not beside it.
     """
 
     def __init__(
@@ -102,6 +103,7 @@ class Worker:
         self._punctuality = Punctuality(clock)
         self._round = Round()
         self._sieve = Sieve(clock)
+        self._hastes = False
         self._claiming = True
         self._giving_back = False
         self.bell = Bell(clock)  # rings when an attempt has ended, or the store has changed
@@ -211,6 +213,8 @@ class Worker:
 
     def settle_ended(self) -> Duration:
         """Settle what has ended; what the store does not take now is kept."""
+        if self._hastes:
+            return SECOND
         with self._lock:
             batch = [self._ended[n] for n in range(min(len(self._ended), SETTLED_AT_ONCE))]
         if not batch:
@@ -267,14 +271,25 @@ class Worker:
     ) -> Sequence[Admission]:
         """Do with candidates what is to be done now."""
         admissions = self._admit(candidates, now, free)
-        begin, size = 0, CLAIMED_FIRST
-        while begin < len(admissions):
+        first, rest = admissions[:CLAIMED_FIRST], admissions[CLAIMED_FIRST:]
+        if first:
             # The time after the read: what was seen to have ended did so before this begins.
-            self._claim(admissions[begin : begin + size], self._clock.now())
-            if not begin:
-                self._punctuality.began(admissions[0].candidate.job.run_at, self._clock.now())
-            begin, size = begin + size, 2 * size
+            self._claim(first, self._clock.now())
+            self._punctuality.began(first[0].candidate.job.run_at, self._clock.now())
+        if rest:
+            self._claim_rest(rest)
         return admissions
+
+    def _claim_rest(self, admissions: Sequence[Admission]) -> None:
+        self._hastes = True
+        try:
+            begin, size = 0, CLAIMED_NEXT
+            while begin < len(admissions):
+                self._claim(admissions[begin : begin + size], self._clock.now())
+                begin, size = begin + size, 4 * size
+        finally:
+            self._hastes = False
+            self.bell.ring()
 
     def _admit(self, candidates: Sequence[Candidate], now: Instant, free: int) -> list[Admission]:
         mine = self._session().id
@@ -387,7 +402,8 @@ class Worker:
         with self._lock:
             self._attempts.pop(attempt.claim.fence, None)
             self._ended.append(settlement)
-        self.bell.ring()
+        if not self._hastes:  # else whoever does rings when he is done
+            self.bell.ring()
 
     def _stop(self, job_id: str, why: Ending) -> None:
         """End what is under way of a job: one attempt, or one more whose claim others had taken."""

@@ -147,6 +147,7 @@ class Guardian:
     def _start(self, job: wire.Message) -> None:
         attempt = Attempt(job, self._nursery.passed)
         self._attempts[attempt.fence] = attempt
+        self._pool.at_work(len(self._attempts))
         try:
             if self._unsure and job["stops"]:
                 # Its claim was made by a node that was stopped since: nothing else would end it.

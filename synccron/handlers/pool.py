@@ -10,7 +10,7 @@ from synccron.handlers.ward import Ward
 
 JOBS = 1000  # attempts of one child: what leaks slowly in a module goes with it
 REST = 75_000  # ms that a child waits for another attempt: jobs of every minute find it
-MOST = 32  # children that wait
+MOST = 32  # children that wait, or as many as were at work at once
 
 
 class Pool:
@@ -18,6 +18,11 @@ class Pool:
 
     def __init__(self) -> None:
         self._waiting: dict[Ward, int] = {}
+        self._most = MOST
+
+    def at_work(self, count: int) -> None:
+        """Learn how many are at work at once: as many may be wanted again at the next instant."""
+        self._most = max(self._most, count)
 
     @property
     def rests_until(self) -> int | None:
@@ -38,7 +43,7 @@ class Pool:
         if ward.jobs >= JOBS:
             return [ward]
         self._waiting[ward] = now + REST
-        return [next(iter(self._waiting))] if len(self._waiting) > MOST else []
+        return [next(iter(self._waiting))] if len(self._waiting) > self._most else []
 
     def rested(self, now: int) -> Iterator[Ward]:
         """Give those that have waited long enough."""

@@ -8,7 +8,7 @@ import pytest
 from synccron.clock import ManualClock
 from synccron.engine.dispatcher import QUIET_FROM, ROWS
 from synccron.engine.share import SOON
-from synccron.errors import StaleTerm
+from synccron.errors import StaleTerm, StoreError
 from synccron.model.admit import ELSEWHERE
 from synccron.model.change import pause, register
 from synccron.model.job import DeadLetter, Miss
@@ -18,10 +18,11 @@ from synccron.model.plan import Due, Plan
 from synccron.model.schedule import Limits, Retry
 from synccron.model.time import MINUTE, SECOND
 from synccron.store.base import Where
-from tests.engine.conftest import AHEAD
+from tests.engine.conftest import AHEAD, Bench
 from tests.make import definition
 
 if TYPE_CHECKING:
+    from synccron.store.base import Store
     from tests.engine.conftest import Bench as Node
 
 
@@ -42,6 +43,60 @@ def test_a_slot_becomes_a_job_that_runs_and_is_settled(node: "Node") -> None:
         "job_started",
         "job_settled",
     ]
+
+
+def many_due(store: "Store", clock: ManualClock, count: int) -> "Node":
+    """Give a node for which so many jobs are due now."""
+    node = Bench(store, clock, "n1", concurrency=count)
+    node.elector.seek()
+    made = [definition(id=f"job-{number}") for number in range(count)]
+    changes = [register(None, each, clock.now(), "me@here", "2026f") for each in made]
+    assert store.apply([each for each in changes if each is not None])
+    node.advance_to(node.schedule("job-0").cursor.next)
+    node.dispatcher.turn()
+    return node
+
+
+def test_what_is_due_at_one_instant_begins_before_what_has_ended_of_it_is_settled(
+    store: "Store", clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, settled = many_due(store, clock, 100), []
+    start = node.handlers.start
+
+    def start_and_end(*invocation: Any) -> Any:
+        run = start(*invocation)
+        run.end()
+        node.worker.settle_ended()
+        settled.append(sum(job.settled for job in node.jobs_of(clock.now())))
+        return run
+
+    monkeypatch.setattr(node.handlers, "start", start_and_end)
+    node.worker.turn()
+    assert settled[15:] == [settled[15]] * 85
+    while node.worker.settle_ended() == 0:
+        pass
+    assert all(job.state == "completed" for job in node.jobs_of(clock.now()))
+
+
+def test_a_claim_that_fails_in_the_midst_of_many_holds_up_no_settlement(
+    store: "Store", clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, calls = many_due(store, clock, 100), []
+    claim = store.claim
+
+    def fails_then(*asked: Any) -> Any:
+        calls.append(asked)
+        if len(calls) == 2:
+            raise StoreError("away")
+        return claim(*asked)
+
+    monkeypatch.setattr(store, "claim", fails_then)
+    with pytest.raises(StoreError):
+        node.worker.turn()
+    for run in node.handlers.runs:
+        run.end()
+    node.worker.settle_ended()
+    assert sum(job.settled for job in node.jobs_of(clock.now())) == len(node.handlers.runs) > 0
 
 
 def test_an_attempt_gets_what_its_schedule_says_of_how_it_runs(node: "Node") -> None:

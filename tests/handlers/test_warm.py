@@ -182,3 +182,11 @@ def test_not_more_than_so_many_children_wait():
     pool = Pool()
     children = [ward() for _ in range(MOST + 1)]
     assert [pool.put(each, 0) for each in children] == [[]] * MOST + [[children[0]]]
+
+
+def test_as_many_children_wait_as_were_at_work_at_once():
+    pool = Pool()
+    pool.at_work(MOST + 8)
+    pool.at_work(1)
+    children = [ward() for _ in range(MOST + 9)]
+    assert [pool.put(each, 0) for each in children] == [[]] * (MOST + 8) + [[children[0]]]
