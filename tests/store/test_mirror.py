@@ -26,7 +26,7 @@ class Slow:
         self._hangs = hangs
         self.over = threading.Event()
 
-    def pages(self, *_: object) -> Iterator[Any]:
+    def pages(self, *_: object, **_options: object) -> Iterator[Any]:
         for _page in range(self._pages):
             self.over.wait(TIMEOUT / 3 / 1000)
             yield SimpleNamespace(header=SimpleNamespace(revision=7), kvs=[])
@@ -51,7 +51,7 @@ def test_who_asks_waits_for_a_load_that_takes_longer_than_any_call_may():
     made = mirror(etcd)
     try:
         with made.view() as view:
-            assert view.ids() == []
+            assert view.count() == 0
     finally:
         made.close()
         etcd.over.set()

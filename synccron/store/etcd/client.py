@@ -20,7 +20,7 @@ from synccron.store.etcd.address import Address, Login
 
 PAGE = 1000  # keys of the first answer of many
 MOST = 10_000  # of a later one: etcd counts all that is left for each
-ANSWER = 4 * 1024 * 1024  # bytes that a later one is to have
+ANSWER = 4 * 1024 * 1024  # bytes that a later one is to have, about
 _SHORTEST_TRY: Duration = 500
 _PAUSE = 0.1  # seconds between rounds through all members
 _PROBE = 0.3  # seconds for the question whether a member is there at all
@@ -114,7 +114,9 @@ class Etcd:
         request = self.messages.RangeRequest(key=key, range_end=end, **options)
         return self._call(lambda client: client.kvstub.Range, request)
 
-    def pages(self, key: bytes, end: bytes, revision: int = 0, **options: Any) -> Iterator[Any]:
+    def pages(
+        self, key: bytes, end: bytes, revision: int = 0, size: int = ANSWER, **options: Any
+    ) -> Iterator[Any]:
         """Read any number of keys as they were at one revision (0: now), an answer at a time."""
         limit = PAGE
         while True:
@@ -122,7 +124,7 @@ class Etcd:
             yield answer
             if not answer.more:
                 return
-            limit = min(MOST, max(1, limit * ANSWER // max(1, answer.ByteSize())))
+            limit = min(MOST, max(1, limit * size // max(1, answer.ByteSize())))
             revision = revision or answer.header.revision
             key = answer.kvs[-1].key + b"\0"
 

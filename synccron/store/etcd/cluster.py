@@ -1,6 +1,6 @@
 """What every verb needs: the calls, the keys, what the namespace is, and a view to decide from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from synccron.store.etcd.layout import (
     place_of,
 )
 from synccron.store.etcd.mirror import Horizon, Mirror
+from synccron.store.etcd.roster import TEXTS
 from synccron.store.etcd.view import View
 
 _REMEMBERED = 10_000  # definitions of revisions that are not current
@@ -77,11 +78,35 @@ class Cluster:
                 yield view
         else:
             start = self.layout.watched("")
-            yield self.read_view([(start, end_of(start))])
+            yield self.read_view([(start, end_of(start))], texts=TEXTS)
 
-    def read_view(self, wanted: Sequence[tuple[bytes, bytes]], revision: int = 0) -> View:
+    @contextmanager
+    def view_with(self, lacking: Callable[[View], Sequence[bytes]]) -> Iterator[View]:
+        """Give a whole view in which texts of schedules can be asked for that it may be lacking.
+
+        What changes at this moment is lacking still; whoever watches is told of the change.
+        """
+        with self.view() as view:
+            view.trim()  # now, so that what is not lacking is there still when the rest is
+            keys = lacking(view)
+            if not keys:
+                yield view
+                return
+        pairs = [pair for pair in ranges(self.etcd, keys)[0] if pair is not None]
+        # A text that is newer than the view is of use when the view has come so far.
+        self.horizon.wrote(max((pair.mod for pair in pairs), default=0))
+        with self.view() as view:
+            view.learn(pairs)
+            yield view
+
+    def read_view(
+        self,
+        wanted: Sequence[tuple[bytes, bytes]],
+        revision: int = 0,
+        texts: int | None = None,
+    ) -> View:
         """Read ranges of `watched/` into a view, all at one revision (0: now)."""
-        view = View(self.layout, self.base)
+        view = View(self.layout, self.base, texts)
         for start, end in wanted:
             for answer in self.etcd.pages(start, end, revision):
                 revision = revision or answer.header.revision
@@ -123,10 +148,14 @@ class Cluster:
             if pair is not None
         }
 
-    def candidates(self, view: View, jobs: Sequence[Job]) -> list[Candidate]:
+    def candidates(self, jobs: Sequence[Job]) -> list[Candidate]:
         """Complete jobs with what a decision on them looks at."""
-        pinned = self._pinned(view, jobs)
-        return [self._candidate(view, job, pinned) for job in jobs]
+        ids = {job.schedule_id for job in jobs if job.schedule_id is not None}
+        with self.view_with(lambda view: view.lacking(ids, "sched")) as view:
+            unknown = {name for name in ids if view.lacking([name], "sched")}
+            known = [job for job in jobs if job.schedule_id not in unknown]
+            pinned = self._pinned(view, known)
+            return [self._candidate(view, job, pinned) for job in known]
 
     def definition(self, job: Job) -> Definition:
         """Give the definition that a running job was claimed with."""

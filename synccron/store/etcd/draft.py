@@ -6,7 +6,8 @@ lists of nested transactions add up to no more than 128 on any path, no key is w
 request, which has no more than 1.5 MiB.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import ceil, isqrt
 from typing import Any
@@ -191,16 +192,30 @@ def commit_each(etcd: Etcd, all_of_them: Draft, makes: Sequence[Make]) -> list[A
     unwritten.
     """
     answers: list[Answer] = []
+    batches = _batches(makes)
+    batch, more = next(batches, ((), False))
+    with ThreadPoolExecutor(1, "synccron-write") as sender:
+        while more:
+            sent = sender.submit(_send, etcd, all_of_them, batch, first=not answers)
+            # The next is made while etcd writes this one, and sent if this one was not refused.
+            batch, more = next(batches)
+            answers += sent.result()
+    if batch:
+        answers += _send(etcd, all_of_them, batch, first=not answers)
+    return answers
+
+
+def _batches(makes: Sequence[Make]) -> Iterator[tuple[Sequence[Draft], bool]]:
+    """Give the drafts of each request, and whether another follows."""
     batch = _Batch()
     for make in makes:
         draft = make(len(batch.drafts))
         if not batch.takes(draft):
-            answers += _send(etcd, all_of_them, batch.drafts, first=not answers)
+            yield batch.drafts, True
             batch = _Batch()
             batch.takes(make(0))
     if batch.drafts:
-        answers += _send(etcd, all_of_them, batch.drafts, first=not answers)
-    return answers
+        yield batch.drafts, False
 
 
 def ranges(etcd: Etcd, keys: Sequence[bytes], revision: int = 0) -> tuple[list[Pair | None], int]:

@@ -66,8 +66,8 @@ def waiting(
         found = {entry.id: entry.job for entry in islice(ready, limit)}
         late = islice(view.expired(until), limit)
         found |= {entry.id: entry.job for entry in late if wanted(entry)}
-        first = sorted(found.values(), key=lambda job: (job.run_at, job.mod))
-        return cluster.candidates(view, first[:limit])
+    first = sorted(found.values(), key=lambda job: (job.run_at, job.mod))
+    return cluster.candidates(first[:limit])
 
 
 def lost(cluster: Cluster, limit: int) -> list[Claim]:

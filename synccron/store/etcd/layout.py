@@ -7,6 +7,7 @@ are written as 13 digits of 9999999999999 less the instant.
 
 import json
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
@@ -167,6 +168,7 @@ def newest_first(at: Instant) -> str:
     return f"{_LAST - at:013d}"
 
 
+@lru_cache(maxsize=1024)  # one job's id is in several keys
 def escaped(text: str) -> str:
     """Write an id as one part of a key."""
     return quote(text, safe=_SAFE)
@@ -204,7 +206,7 @@ def job_text(job: Job, place: int | None = None) -> bytes:
     if place is not None:
         newest = replace(job.attempts[-1], fence=-1 - place)
         job = replace(job, attempts=(*job.attempts[:-1], newest))
-    return encode(replace(job, mod=0)).encode()
+    return encode(replace(job, mod=0) if job.mod else job).encode()
 
 
 def job_of(pair: Pair, base: int) -> Job:

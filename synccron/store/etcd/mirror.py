@@ -8,7 +8,9 @@ write (laws 1 to 5).
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 from synccron.clock import Clock
 from synccron.errors import StoreError
@@ -16,8 +18,10 @@ from synccron.model.time import Duration
 from synccron.store.etcd.client import Compacted, Etcd
 from synccron.store.etcd.draft import pair_of
 from synccron.store.etcd.layout import Layout, end_of
+from synccron.store.etcd.roster import TEXTS
 from synccron.store.etcd.view import View
 
+_PAGE = 1024 * 1024  # bytes that are read at once: what they take in memory is not given back
 _PAUSE = 0.2  # seconds between tries to watch
 _PATIENCE = 2.0  # seconds for a watch that broke to begin again, at another member
 
@@ -60,7 +64,7 @@ class Mirror:
         self._listeners: tuple[Callable[[], None], ...] = ()
         self._timeout = timeout / 1000
         self._condition = threading.Condition()
-        self._view = View(layout, base)
+        self._view = View(layout, base, TEXTS)
         self._reached = -1
         self._loaded = 0
         self._error: StoreError | None = None
@@ -146,8 +150,8 @@ class Mirror:
         return start, end_of(start)
 
     def _load(self) -> int:
-        view, revision = View(self._layout, self._base), 0
-        for answer in self._etcd.pages(*self._range()):
+        view, revision = View(self._layout, self._base, TEXTS), 0
+        for answer in _ahead(self._etcd.pages(*self._range(), size=_PAGE)):
             revision = revision or answer.header.revision
             for kv in answer.kvs:
                 view.set(pair_of(kv))
@@ -188,3 +192,12 @@ class Mirror:
             self._error = error
             self._condition.notify_all()
         self._changed()
+
+
+def _ahead(pages: Iterator[Any]) -> Iterator[Any]:
+    """Ask for the next page while one is taken in: etcd and this node work at once."""
+    with ThreadPoolExecutor(1, "synccron-load") as reader:
+        coming = reader.submit(next, pages, None)
+        while (page := coming.result()) is not None:
+            coming = reader.submit(next, pages, None)
+            yield page

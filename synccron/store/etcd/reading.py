@@ -3,7 +3,6 @@
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -41,7 +40,7 @@ def schedules(
     """Read a page of schedules, by id."""
     found: list[Schedule] = []
     for view, names in _views(cluster, where, after):
-        found += _chosen(view, names, where, after, limit + 1 - len(found))
+        found += _chosen(view, names, where, limit + 1 - len(found))
         if len(found) > limit:
             return found[:limit], found[limit - 1].id
     return found, None
@@ -55,7 +54,7 @@ def due(
     intentions: dict[str, tuple[Job, ...]] = {}
     for view, names in _views(cluster, where, after):
         # Of one view: a cursor beside the intentions of another moment would be a lie (law 2).
-        chosen = _chosen(view, names, where, after, limit + 1 - len(found))
+        chosen = _chosen(view, names, where, limit + 1 - len(found))
         intentions |= {
             each.id: tuple(entry.job for entry in view.intentions(each.id)) for each in chosen
         }
@@ -66,20 +65,13 @@ def due(
     return _completed(cluster, found[:limit], intentions), more
 
 
-def _chosen(
-    view: View, names: Sequence[str], where: Where, after: str | None, most: int
-) -> list[Schedule]:
+def _chosen(view: View, names: Sequence[str], where: Where, most: int) -> list[Schedule]:
     """Give the schedules of a view that are wanted."""
-    if where.paused_until is not None:
-        names = [name for name in names if view.due_at(name) is None]
-    if where.overdue is not None:
-        at = {name: view.undecided_at(name) for name in names}
-        names = [name for name in names if (each := at[name]) is not None and each < where.overdue]
     found: list[Schedule] = []
     for name in names:
         if len(found) == most:
             break
-        schedule = None if after is not None and name <= after else view.schedule(name)
+        schedule = view.schedule(name)
         if schedule is not None and _meets(schedule, where):
             found.append(schedule)
     return found
@@ -90,12 +82,14 @@ def _views(
 ) -> Iterator[tuple[View, Sequence[str]]]:
     """Give views that have the schedules that may be wanted, and their ids in order.
 
-    Who has no mirror and asks for all reads a piece at a time: they may be a hundred thousand.
+    Who asks for all reads a piece at a time: they may be a hundred thousand.
     """
-    wanted = _wanted(where)
-    if wanted is not None or cluster.mirror is not None:
-        with _standing(cluster, wanted) as view:
-            yield view, view.ids() if wanted is None else wanted
+    wanted = _few(cluster, where)
+    if wanted is not None:
+        wanted = [name for name in wanted if after is None or name > after]
+        for n in range(0, len(wanted), _PIECE):
+            piece = wanted[n : n + _PIECE]
+            yield _standing(cluster, piece), piece
         return
     layout, more = cluster.layout, True
     begin = layout.watched("sched", "") if after is None else layout.watched("sched", after) + b"\0"
@@ -122,10 +116,14 @@ def _views(
 
 def due_soon(cluster: Cluster, look: Look, limit: int) -> list[Due]:
     """Read what the leader has to decide, the longest due first."""
-    with cluster.view() as view:
+
+    def due_ids(view: View) -> list[str]:
+        return view.due_ids(look, limit)
+
+    with cluster.view_with(lambda view: view.lacking(due_ids(view), "sched", "cursor")) as view:
         found = [
             (schedule, tuple(entry.job for entry in view.intentions(name)))
-            for name in view.due_ids(look, limit)
+            for name in due_ids(view)
             if (schedule := view.schedule(name)) is not None
         ]
     intentions = {each.id: intended for each, intended in found}
@@ -310,14 +308,10 @@ def totals(cluster: Cluster, overdue: Instant | None) -> Totals:
     sums = sums_of(cluster.one(layout.kept("sums")))
     with cluster.view() as view:
         states = [entry.document["state"] for entry in view.waits()]
-        names = view.ids()
-        late: list[Instant] = []
-        if overdue is not None:
-            at = (view.undecided_at(name) for name in names)
-            late = [each for each in at if each is not None and each < overdue]
+        late = () if overdue is None else view.undecided(overdue).values()
         return Totals(
-            schedules=len(names),
-            paused=sum(view.due_at(name) is None for name in names),
+            schedules=view.count(),
+            paused=len(view.paused()),
             scheduled=states.count("scheduled"),
             queued=states.count("queued"),
             running=len(view.running),
@@ -389,16 +383,12 @@ def _before(schedule: Schedule) -> str:
     return newest_first(schedule.cursor.next - 1)
 
 
-def _standing(cluster: Cluster, wanted: Sequence[str] | None) -> AbstractContextManager[View]:
-    """Give a view that has these schedules, or all."""
-    if cluster.mirror is not None:
-        return cluster.mirror.view()
+def _standing(cluster: Cluster, wanted: Sequence[str]) -> View:
+    """Read a view that has these schedules."""
     layout = cluster.layout
-    kinds = ("sched", "cursor", "history", "due")
-    if wanted is None:
-        starts = [layout.watched(kind, "") for kind in kinds]
-        return nullcontext(cluster.read_view([(start, end_of(start)) for start in starts]))
-    keys = [layout.watched(kind, name) for name in wanted for kind in kinds[:3]]
+    keys = [
+        layout.watched(kind, name) for name in wanted for kind in ("sched", "cursor", "history")
+    ]
     pairs, revision = ranges(cluster.etcd, keys)
     starts = [
         layout.watched("due", name, "")
@@ -409,7 +399,23 @@ def _standing(cluster: Cluster, wanted: Sequence[str] | None) -> AbstractContext
     for pair in pairs:
         if pair is not None:
             view.set(pair)
-    return nullcontext(view)
+    return view
+
+
+def _few(cluster: Cluster, where: Where) -> list[str] | None:
+    """Name the schedules that may be wanted, in order; None: it may be any.
+
+    What is so of few, and known of all, is not looked for among all.
+    """
+    wanted = _wanted(where)
+    few = [] if wanted is None else [frozenset(wanted)]
+    if where.paused_until is not None or where.overdue is not None:
+        with cluster.view() as view:
+            if where.paused_until is not None:
+                few.append(view.paused(where.paused_until))
+            if where.overdue is not None:
+                few.append(frozenset(view.undecided(where.overdue)))
+    return sorted(few[0].intersection(*few[1:])) if few else None
 
 
 def _wanted(where: Where) -> list[str] | None:
@@ -423,11 +429,12 @@ def _wanted(where: Where) -> list[str] | None:
 
 def _meets(schedule: Schedule, where: Where) -> bool:
     labels = schedule.definition.labels
-    until = schedule.paused_until
+    until, at = schedule.paused_until, schedule.undecided_at
     return (
         (where.pattern is None or bool(_glob(where.pattern).fullmatch(schedule.id)))
         and all(labels.get(key) == value for key, value in (where.labels or {}).items())
         and (where.since is None or schedule.created_at >= where.since)
+        and (where.overdue is None or (at is not None and at < where.overdue))
         and (
             where.paused_until is None
             or (schedule.paused and until is not None and until <= where.paused_until)

@@ -4,17 +4,13 @@ It decides nothing and reads no store; `mirror.py` keeps one up to date, a comma
 what it needs.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from functools import lru_cache
-from typing import Any
 
 from synccron.model.job import Job
 from synccron.model.lease import Node
-from synccron.model.needs import needs_of
-from synccron.model.schedule import Cursor, Schedule
+from synccron.model.schedule import Schedule
 from synccron.model.time import Instant
 from synccron.store.base import Look
 from synccron.store.codec import decode
@@ -24,38 +20,23 @@ from synccron.store.etcd.layout import (
     Pair,
     Seat,
     Standing,
-    document,
     last_part,
     schedule_of,
 )
-from synccron.store.etcd.queues import Entry, Order, Queues
-
-_READ = 4096  # texts of schedules that are kept as records
-
-
-@lru_cache(maxsize=_READ)
-def _standing(text: bytes) -> Standing:
-    return decode(Standing, text.decode())
+from synccron.store.etcd.queues import Entry, Queues
+from synccron.store.etcd.roster import Roster
 
 
 class View:
     """Records by their keys, and the orders in which they are asked for.
 
-    Of schedules it keeps the text, and the few facts that are asked of all of them: most are not
-    due for long, and as records a hundred thousand of them would fill hundreds of megabytes.
+    `texts` is how many bytes of the texts of schedules it keeps (None: all): see `roster.py`.
     """
 
-    def __init__(self, layout: Layout, base: int) -> None:
+    def __init__(self, layout: Layout, base: int, texts: int | None = None) -> None:
         self._root = layout.watched("")
-        self._mods: dict[bytes, int] = {}
-        self._standing: dict[str, tuple[bytes, int]] = {}
-        self._cursors: dict[str, tuple[bytes, int]] = {}
-        self._retry_at: dict[str, Instant] = {}  # of the dispatches that failed
-        self._paused: dict[str, Instant | None] = {}  # the schedules that are, and until when
-        self._needs: Counter[str] = Counter()
+        self._roster = Roster(texts)
         self._history: dict[str, Instant] = {}
-        self._due_at: dict[str, Instant] = {}
-        self._due_order: Order[tuple[Instant, str]] = Order()
         self._queues = Queues(self._root, base)
         self.running = self._queues.running
         self.seats: dict[str, tuple[Seat, int]] = {}
@@ -68,16 +49,14 @@ class View:
 
     def set(self, pair: Pair) -> None:
         """Take in a key as it was written."""
-        self._drop(pair.key)
+        self._queues.drop(pair.key)  # a key that is written anew is another
         kind, _, rest = pair.key[len(self._root) :].decode().partition("/")
         match kind:
             case "sched":
-                self._stand(rest, pair)
-                self._place(rest)
+                self._roster.stand(rest, pair)
                 return
             case "cursor":
-                self._cursors[rest] = (pair.value, pair.mod)
-                self._place(rest)
+                self._roster.move(rest, pair)
                 return
             case "history":
                 self._history[rest] = int(pair.value)
@@ -95,19 +74,16 @@ class View:
                 self.busy[rest] = pair.mod
             case _:
                 self._set_request(kind, pair)
-        self._mods[pair.key] = pair.mod
 
     def remove(self, key: bytes) -> None:
         """Take note that a key is gone."""
-        self._drop(key)
+        self._queues.drop(key)
         kind, _, rest = key[len(self._root) :].decode().partition("/")
         match kind:
             case "sched":
-                self._stand(rest, None)
-                self._place(rest)
+                self._roster.stand(rest, None)
             case "cursor":
-                self._cursors.pop(rest, None)
-                self._place(rest)
+                self._roster.move(rest, None)
             case "history":
                 self._history.pop(rest, None)
             case "node":
@@ -146,18 +122,48 @@ class View:
 
     # Questions.
 
-    def ids(self) -> list[str]:
-        """Give the ids of all schedules, in order."""
-        return sorted(each for each in self._standing if each in self._cursors)
+    def count(self) -> int:
+        """Tell how many schedules there are."""
+        return len(self._roster)
 
-    def definition(self, schedule_id: str | None) -> tuple[Standing, int] | None:
-        """Give how a schedule stands, and the mark of that; None: it is not registered."""
-        found = None if schedule_id is None else self._standing.get(schedule_id)
-        return None if found is None else (_standing(found[0]), found[1])
+    def paused(self, until: Instant | None = None) -> frozenset[str]:
+        """Give the schedules that are paused (until an instant: whose pause ends by then)."""
+        return frozenset(
+            name
+            for name, at in self._roster.paused.items()
+            if name in self._roster and (until is None or (at is not None and at <= until))
+        )
+
+    def lacking(self, schedule_ids: Iterable[str], *kinds: str) -> list[bytes]:
+        """Name the texts of schedules that have to be read before they can be asked for."""
+        return [
+            self._root + f"{kind}/{each}".encode()
+            for each in schedule_ids
+            for kind in kinds
+            if self._roster.lacks(kind, each)
+        ]
+
+    def trim(self) -> None:
+        """Put away texts of schedules that are too much."""
+        self._roster.trim()
+
+    def learn(self, pairs: Iterable[Pair]) -> None:
+        """Lay down texts of schedules that were read by themselves."""
+        for pair in pairs:
+            kind, _, name = pair.key[len(self._root) :].decode().partition("/")
+            self._roster.learn(kind, name, pair)
+
+    def registered(self, schedule_id: str) -> bool:
+        """Tell whether a schedule is registered."""
+        return schedule_id in self._roster
+
+    def definition(self, schedule_id: str) -> tuple[Standing, int] | None:
+        """Give how a schedule stands, and the mark of that; None: it is not known."""
+        return self._roster.standing(schedule_id)
 
     def schedule(self, schedule_id: str) -> Schedule | None:
-        """Give a schedule; None: it is not registered."""
-        found, cursor = self.definition(schedule_id), self._cursor(schedule_id)
+        """Give a schedule; None: it is not known."""
+        found, cursor = self.definition(schedule_id), self._roster.cursor(schedule_id)
         if found is None or cursor is None:
             return None
         intended = [each.run_at for each in self.intentions(schedule_id)]
@@ -175,7 +181,7 @@ class View:
     def due_ids(self, look: Look, limit: int) -> list[str]:
         """Give the schedules that the leader has to look at, the longest due first."""
         found: dict[str, Instant] = {}
-        for at, schedule_id in self._due_order:
+        for at, schedule_id in self._roster.due():
             if at > look.until or len(found) >= limit:
                 break
             if not self._tried_later(schedule_id, look.now):
@@ -188,7 +194,7 @@ class View:
             schedule_id = entry.document["schedule_id"]
             if (
                 (at < look.overdue or entry.document["needs"] not in look.offered)
-                and schedule_id in self._standing
+                and schedule_id in self._roster
                 and not self._tried_later(schedule_id, look.now)
             ):
                 late.setdefault(schedule_id, at)
@@ -197,7 +203,7 @@ class View:
         return [each for _, each in sorted((at, name) for name, at in found.items())][:limit]
 
     def _tried_later(self, schedule_id: str, now: Instant) -> bool:
-        return self._retry_at.get(schedule_id, 0) > now
+        return self._roster.retry_at.get(schedule_id, 0) > now
 
     def waiting(
         self,
@@ -233,23 +239,36 @@ class View:
         """Give the jobs of a line that wait."""
         return self._queues.waits_in(line)
 
-    def due_at(self, schedule_id: str) -> Instant | None:
-        """Tell when the leader has to look at a schedule; None: it is paused."""
-        return self._due_at.get(schedule_id)
+    def undecided(self, before: Instant) -> dict[str, Instant]:
+        """Give the schedules whose oldest slot that is not decided is before an instant, and it.
 
-    def undecided_at(self, schedule_id: str) -> Instant | None:
-        """Tell the oldest slot of a schedule that is not decided; see `Schedule.undecided_at`."""
-        cursor = self._cursor(schedule_id)
-        if schedule_id not in self._standing or cursor is None:
-            return None
-        if schedule_id in self._paused:
-            return self._paused[schedule_id]
-        return min([cursor.next, *(each.run_at for each in self.intentions(schedule_id))])
+        See `Schedule.undecided_at`. It costs by how many there are, and how many are paused.
+        """
+        found: dict[str, Instant] = {}
+        for at, name in self._roster.due():
+            if at >= before:
+                break
+            found[name] = self._roster.next(name)
+        # One whose dispatch is tried later stands elsewhere in the order.
+        for name in self._roster.retry_at:
+            if name in self._roster and (at := self._roster.next(name)) < before:
+                found[name] = at
+        for at, _, key in self._queues.intended:
+            if at >= before:
+                break
+            name = str(self._queues.waiting[key].document["schedule_id"])
+            if name in self._roster:
+                found[name] = min(at, found.get(name, at))
+        for name, until in self._roster.paused.items():
+            found.pop(name, None)
+            if name in self._roster and until is not None and until < before:
+                found[name] = until
+        return found
 
     def needs(self) -> frozenset[str]:
         """Tell what schedules and unsettled jobs need."""
         entries = (*self._queues.waiting.values(), *self.running.values())
-        return frozenset(self._needs.keys() | {str(each.document["needs"]) for each in entries})
+        return self._roster.needs() | {str(each.document["needs"]) for each in entries}
 
     def nodes(self) -> list[Node]:
         """Give the nodes that have not ended."""
@@ -263,62 +282,3 @@ class View:
     def seated(self, session: str) -> tuple[Seat, int] | None:
         """Find a node by its session."""
         return next((each for each in self.seats.values() if each[0].node.session == session), None)
-
-    def mod(self, key: bytes) -> int:
-        """Tell the revision that last wrote a key; 0: it is not there."""
-        kind, _, rest = key[len(self._root) :].decode().partition("/")
-        if kind in ("sched", "cursor"):
-            found = (self._standing if kind == "sched" else self._cursors).get(rest)
-            return 0 if found is None else found[1]
-        return self._mods.get(key, 0)
-
-    # How the orders are kept.
-
-    def _drop(self, key: bytes) -> None:
-        """Forget what a key of a job stood for; a key that is written anew is another."""
-        self._mods.pop(key, None)
-        self._queues.drop(key)
-
-    def _place(self, schedule_id: str) -> None:
-        self._retry_at.pop(schedule_id, None)
-        before = self._due_at.pop(schedule_id, None)
-        if before is not None:
-            self._due_order.discard((before, schedule_id))
-        found = self._cursors.get(schedule_id)
-        if found is not None and schedule_id in self._standing and schedule_id not in self._paused:
-            cursor = document(found[0])  # as Cursor.due_at, which this spares to make
-            retry_at = cursor.get("retry_at")
-            if retry_at is not None:
-                self._retry_at[schedule_id] = retry_at
-            due_at = max(cursor["next"], retry_at or cursor["next"])
-            self._due_at[schedule_id] = due_at
-            self._due_order.add((due_at, schedule_id))
-
-    def _stand(self, schedule_id: str, pair: Pair | None) -> None:
-        """Keep how a schedule stands; None: it is gone."""
-        before = self._standing.pop(schedule_id, None)
-        if before is not None:
-            needs = _needs(document(before[0]))
-            self._needs[needs] -= 1
-            if not self._needs[needs]:
-                del self._needs[needs]
-        self._paused.pop(schedule_id, None)
-        if pair is None:
-            return
-        self._standing[schedule_id] = (pair.value, pair.mod)
-        found = document(pair.value)
-        self._needs[_needs(found)] += 1
-        if found.get("paused"):
-            self._paused[schedule_id] = found.get("paused_until")
-
-    def _cursor(self, schedule_id: str) -> Cursor | None:
-        found = self._cursors.get(schedule_id)
-        if found is None:
-            return None
-        return replace(decode(Cursor, found[0].decode()), mod=found[1])
-
-
-def _needs(standing: Mapping[str, Any]) -> str:
-    """Read what a schedule needs, as Definition.needs tells it."""
-    definition = standing["definition"]
-    return needs_of(definition.get("handler"), definition.get("node_labels", {}))
