@@ -13,7 +13,7 @@ from synccron.model.time import SECOND, Duration, Instant
 
 SOME = 8  # jobs of a node by which it is judged at an instant
 FEW = 2  # and of how many less nobody is judged
-SILENT: Duration = 10 * SECOND  # for how long a node that was silent is nobody's first
+SILENT: Duration = 10 * SECOND  # for how long, at least, a silent node is nobody's first
 SOON: Duration = 25  # a node that has begun nothing is silent after this, in ms, or
 TIMES = 4  # after so many times what the own first claims took, where that is more
 
@@ -96,20 +96,26 @@ class Punctuality:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._silent: dict[str, int] = {}
+        self._silent: dict[str, tuple[int, Instant | None]] = {}
+        self._heard: dict[str, Instant | None] = {}
         self._expected: tuple[Instant, dict[str, list[str]]] | None = None
         self.judges_at: Instant | None = None
 
     def among(self, nodes: Sequence[Node]) -> list[Node]:
         """Give the nodes that are waited for."""
         now = self._clock.monotonic()
-        self._silent = {name: until for name, until in self._silent.items() if until > now}
+        self._heard = {each.id: each.last_seen_at for each in nodes}
+        self._silent = {
+            name: (until, heard)
+            for name, (until, heard) in self._silent.items()
+            if name in self._heard and (until > now or self._heard[name] == heard)
+        }
         return [each for each in nodes if each.id not in self._silent]
 
     def left(self, node: str | None) -> None:
         """Note that a node has let a job wait for others to take it."""
         if node is not None:
-            self._silent[node] = self._clock.monotonic() + SILENT
+            self._silent[node] = self._clock.monotonic() + SILENT, self._heard.get(node)
 
     def began(self, instant: Instant, now: Instant) -> None:
         """Note when this node had begun its own jobs of an instant."""
