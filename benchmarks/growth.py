@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks.measure import Amount, idle_share, memory, node, peak_of, table, until
 from benchmarks.plot import curve
 from synccron.client import Client, Schedule
+from tests.etcd import Members
 
 TITLE = "Growth"
 PLOTS = Path(__file__).parent.parent / "docs" / "performance"
@@ -25,16 +26,16 @@ def schedule_file(path: Path, count: int) -> None:
             )
 
 
-def grown(folder: Path, count: int) -> dict[str, float]:
-    """All figures of a store on SQLite with so many schedules."""
-    store, path = folder / f"grown-{count}.db", folder / "grown.yaml"
+def grown(store: str, folder: Path, count: int) -> dict[str, float]:
+    """All figures of a store with so many schedules."""
+    path = folder / "grown.yaml"
     schedule_file(path, count)
     synccron = [sys.executable, "-m", "synccron"]
-    took, peak = peak_of([*synccron, "register", "-f", str(path), "--store", str(store)])
+    took, peak = peak_of([*synccron, "register", "-f", str(path), "--store", store])
     found = {"register_s": took, "register_mb": peak}
-    found["listing_s"], found["listing_mb"] = peak_of([*synccron, "ls", "--store", str(store)])
-    found["page_s"], _ = peak_of([*synccron, "ls", "job-0000001", "--store", str(store)])
-    with Client(str(store)) as client:
+    found["listing_s"], found["listing_mb"] = peak_of([*synccron, "ls", "--store", store])
+    found["page_s"], _ = peak_of([*synccron, "ls", "job-0000001", "--store", store])
+    with Client(store) as client:
         client.register(Schedule(id="tick", cron="* * * * * *", run="true"))
         start = time.perf_counter()
         with node(store) as running:
@@ -44,9 +45,27 @@ def grown(folder: Path, count: int) -> dict[str, float]:
             time_to_rest(SETTLE)
             found["memory_mb"] = memory(running.pid)
             found["idle"] = idle_share(running.pid, 10)
-    for leftover in folder.glob(f"{store.name}*"):
-        if leftover.is_file():
-            leftover.unlink()
+    return found
+
+
+def on_sqlite(sizes: list[int]) -> dict[int, dict[str, float]]:
+    found = {}
+    for count in sizes:
+        with tempfile.TemporaryDirectory(prefix="synccron-bench-") as name:
+            found[count] = grown(f"{name}/grown.db", Path(name), count)
+    return found
+
+
+def on_etcd(sizes: list[int]) -> dict[int, dict[str, float]]:
+    found = {}
+    for count in sizes:
+        members = Members()  # of its own: what another store left would fill its memory
+        try:
+            members.start()
+            with tempfile.TemporaryDirectory(prefix="synccron-bench-") as name:
+                found[count] = grown(members.url("grown"), Path(name), count)
+        finally:
+            members.close()
     return found
 
 
@@ -56,11 +75,13 @@ def time_to_rest(seconds: float) -> None:
 
 
 def section(amount: Amount) -> str:
-    sizes = amount.pick([1_000, 10_000, 100_000, 1_000_000], [1_000, 10_000])
-    with tempfile.TemporaryDirectory(prefix="synccron-bench-") as name:
-        found = {count: grown(Path(name), count) for count in sizes}
+    stores = {
+        "SQLite": on_sqlite(amount.pick([1_000, 10_000, 100_000, 1_000_000], [1_000, 10_000])),
+        "etcd": on_etcd(amount.pick([1_000, 10_000, 100_000], [1_000])),
+    }
     rows = [
         [
+            store,
             f"{count:,}",
             f"{each['memory_mb']:.0f} MB",
             f"{each['idle']:.2f}%",
@@ -69,18 +90,25 @@ def section(amount: Amount) -> str:
             f"{each['listing_s']:.2f} s, {each['listing_mb']:.0f} MB",
             f"{each['register_s']:.1f} s, {each['register_mb']:.0f} MB",
         ]
+        for store, found in stores.items()
         for count, each in found.items()
     ]
     plots = [
-        curve(PLOTS / f"growth-{name}.svg", title, unit, {legend: line(found, name)})
-        for name, title, unit, legend in (
-            ("memory_mb", "Memory of a node at rest", "MB", "on SQLite"),
-            ("first_s", "Start to the first dispatch", "s", "on SQLite"),
-            ("idle", "Processor time of a node at rest", "% of a core", "on SQLite"),
-            ("page_s", "ls of one schedule", "s", "on SQLite"),
+        curve(
+            PLOTS / f"growth-{name}.svg",
+            title,
+            unit,
+            {f"on {store}": line(found, name) for store, found in stores.items()},
+        )
+        for name, title, unit in (
+            ("memory_mb", "Memory of a node at rest", "MB"),
+            ("first_s", "Start to the first dispatch", "s"),
+            ("idle", "Processor time of a node at rest", "% of a core"),
+            ("page_s", "ls of one schedule", "s"),
         )
     ]
     header = (
+        "store",
         "schedules",
         "node's memory",
         "at rest, of a core",
@@ -90,8 +118,8 @@ def section(amount: Amount) -> str:
         "`register -f`",
     )
     return (
-        "A store on SQLite with schedules of which none is due. Registering reads and writes all of "
-        "them, and lists their ids;\nthe memory is the most that each process had.\n\n"
+        "A store with schedules of which none is due. Registering reads and writes all of them, and lists "
+        "their ids;\nthe memory is the most that each process had.\n\n"
         + table(header, rows)
         + "\n\n"
         + "\n".join(plots)
