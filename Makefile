@@ -7,11 +7,12 @@ ETCD := $(VENV)/etcd
 SYSTEMD := $(VENV)/systemd
 TOOLS := $(CURDIR)/$(ETCD)/usr/bin:$(CURDIR)/$(SYSTEMD)/tool
 WORKERS ?= 2
+FUZZ_MINUTES ?= 10
 MINUTES ?= 60
 STORE ?= sqlite
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak explore check format completions man deploy bench lock clean
+.PHONY: help demo test faults fuzz soak explore check format completions man deploy bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ faults: $(STAMP) $(ETCD)  ## break everything, at length; prints what was tried 
 
 soak: $(STAMP) $(ETCD)  ## let three nodes live long while things break (MINUTES=60 STORE=sqlite|etcd SEED=)
 	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" $(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(STAMP)  ## spoilt expressions, files, crontabs, records and command lines, for FUZZ_MINUTES in all
+	PYTHONPATH=. $(BIN)/python -m tests.fuzz.run --minutes $(FUZZ_MINUTES) $(FUZZ)
 
 explore: $(STAMP)  ## every order of steps to a depth of 6, and a million random ones, against the laws
 	PYTHONPATH=. $(BIN)/python -m tests.simulation.explore

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from synccron.cli.paper import visible_text
+
 _LONGEST_PLAIN = 100  # characters of a list that stands on one line
 
 
@@ -62,7 +64,9 @@ def schedule_text(schedule_id: str, given: Mapping[str, Any], comments: Iterable
 
 
 def _notes(comments: Iterable[str], indent: str) -> str:
-    return "".join(f"{indent}# {line}".rstrip() + "\n" for line in comments)
+    # YAML has more line breaks than one, and after any of them a comment is no comment any more.
+    shown = (visible_text(line.replace("\n", " ")) for line in comments)
+    return "".join(f"{indent}# {line}".rstrip() + "\n" for line in shown)
 
 
 def _dumped(value: Mapping[str, Any]) -> str:

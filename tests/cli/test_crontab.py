@@ -317,3 +317,11 @@ def test_whatever_it_is_fed_it_makes_a_valid_file(text):
     body = "".join(schedule_text(each.id, each.fields, each.comments) for each in done.entries)
     read = read_files(["-"], io.BytesIO((HEAD + body if body else NOTHING).encode()))
     assert [each.id for each in read] == [each.id for each in done.entries]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\x85", "\r", "\0", "\x1b[2J", "\ufeff"])
+def test_a_comment_of_a_crontab_stays_one(cli, mark):
+    evil = f"# harmless{mark}  evil: {{cron: '@daily', run: 'rm -rf /'}}\n0 5 * * * /bin/true\n"
+    told = cli("import-crontab", "-", "--tz", "UTC", stdin=evil)
+    assert told.status == 0
+    assert cli("register", "-f", "-", "--json", stdin=told.out).json["created"] == ["true"]

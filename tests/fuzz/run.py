@@ -1,0 +1,147 @@
+"""`make fuzz`: fuzz for so many minutes, with a seed of its own each round, and tell what was found.
+
+    python -m tests.fuzz.run --minutes 60 [cron|file|crontab|lines|records …]
+
+A round is some hundred examples; one that fails is shrunk and shown, and the run ends with 1.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from random import SystemRandom
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from synccron.clock import SystemClock
+from synccron.model.time import MINUTE
+from tests.fuzz import targets
+from tests.fuzz.corpus import (
+    CRON_TOKENS,
+    CRONS,
+    CRONTAB_TOKENS,
+    CRONTABS,
+    FILE_TOKENS,
+    FILES,
+    spoilt,
+)
+from tests.fuzz.lines import lines, prepared
+
+ROUND = 300  # examples
+
+
+def _counted(round_: Callable[[Callable[[], None]], None]) -> Callable[[], int]:
+    def run() -> int:
+        count = 0
+
+        def one() -> None:
+            nonlocal count
+            count += 1
+
+        round_(one)
+        return count
+
+    return run
+
+
+def _cron(one: Callable[[], None]) -> None:
+    @_long
+    @given(spoilt(CRONS, CRON_TOKENS))
+    def fuzz(text: str) -> None:
+        one()
+        targets.cron(text)
+
+    fuzz()
+
+
+def _file(one: Callable[[], None]) -> None:
+    @_long
+    @given(spoilt(FILES, FILE_TOKENS), st.binary(max_size=3))
+    def fuzz(text: str, more: bytes) -> None:
+        one()
+        targets.schedule_file(text.encode(errors="surrogatepass") + more)
+
+    fuzz()
+
+
+def _crontab(one: Callable[[], None]) -> None:
+    @_long
+    @given(spoilt(CRONTABS, CRONTAB_TOKENS), st.booleans())
+    def fuzz(text: str, system: bool) -> None:
+        one()
+        targets.crontab(text, system=system)
+
+    fuzz()
+
+
+def _lines(one: Callable[[], None]) -> None:
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as name:
+        os.chdir(name)
+        os.environ.update(targets.in_folder(Path(name)))
+        try:
+            prepared(Path(name))
+
+            @_long
+            @given(lines())
+            def fuzz(words: list[str]) -> None:
+                one()
+                targets.command_line(words)
+
+            fuzz()
+        finally:
+            os.chdir(before)
+
+
+def _long(test: Callable[..., None]) -> Callable[..., None]:
+    """Take a seed of its own, and many examples."""
+    number = SystemRandom().randrange(1 << 32)
+    many = settings(
+        max_examples=ROUND,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        phases=[Phase.explicit, Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+    return seed(number)(many(test))
+
+
+TARGETS: dict[str, Callable[[Callable[[], None]], None]] = {
+    "cron": _cron,
+    "file": _file,
+    "crontab": _crontab,
+    "lines": _lines,
+}
+
+
+def main() -> int:
+    """Fuzz each target for its part of the time."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("targets", nargs="*", help=" ".join(TARGETS))
+    asked = parser.parse_args()
+    clock, names, failed = SystemClock(), asked.targets or list(TARGETS), False
+    for name in names:
+        examples, start = 0, clock.monotonic()
+        until = start + asked.minutes * MINUTE / len(names)
+        found = ""
+        while clock.monotonic() < until and not found:
+            try:
+                examples += _counted(TARGETS[name])()
+            except Exception:  # noqa: BLE001 - whatever it found is shown
+                found, failed = traceback.format_exc(), True
+        took = (clock.monotonic() - start) / MINUTE
+        print(
+            f"{name}: {took:.1f} min, {examples} examples, {'FAILED' if found else 'nothing found'}"
+        )
+        print(found, end="", flush=True)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
