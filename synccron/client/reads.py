@@ -1,7 +1,8 @@
 """Reads that calls of the Python API share: what was asked for, or NotFound."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from synccron.client import values
 from synccron.errors import NotFound
 from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job
@@ -41,6 +42,16 @@ def job_of_letter(store: Store, letter: DeadLetter) -> Job | None:
         return None
     found = store.read(Job, Where(ids=(letter.job_id,))).items
     return found[0] if found else None
+
+
+def revisions_of(store: Store, schedule_id: str) -> Iterator[values.Revision]:
+    """Read the kept revisions of a schedule, newest first, each with what it changed."""
+    found = read_all(store, Revision, Where(schedule=schedule_id))
+    newer = next(found, None)
+    while newer is not None:
+        older = next(found, None)
+        yield values.Revision.of(newer, older)
+        newer = older
 
 
 def newest(store: Store, kind: type[R], where: Where, limit: int) -> list[R]:
