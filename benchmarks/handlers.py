@@ -8,18 +8,19 @@ name, where they cannot be had.
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.measure import Amount, Figure, figures, number, table
-from benchmarks.rates import burst, plain_commits
+from benchmarks.rates import burst
 from synccron.handlers.base import Invocation
 from synccron.handlers.local import LocalHandlers
 from synccron.model.schedule import Limits
@@ -40,11 +41,15 @@ PEERS = {
 }
 
 
-def spawns(count: int) -> float:
-    """Spawns a second of a command in a session of its own, its output read to the end."""
+Doing = Callable[[], AbstractContextManager[Callable[[], None]]]  # gives what does it once
+
+
+@contextmanager
+def spawning() -> Iterator[Callable[[], None]]:
+    """Spawn a command in a session of its own, and read its output to the end."""
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    start = time.perf_counter()
-    for _ in range(count):
+
+    def once() -> None:
         ours, theirs = os.pipe2(os.O_CLOEXEC)
         actions = [(os.POSIX_SPAWN_DUP2, nothing, 0)]
         actions += [(os.POSIX_SPAWN_DUP2, theirs, fd) for fd in (1, 2)]
@@ -54,13 +59,14 @@ def spawns(count: int) -> float:
             pass
         os.close(ours)
         os.waitpid(pid, 0)
-    took = time.perf_counter() - start
+
+    yield once
     os.close(nothing)
-    return count / took
 
 
-def asks(count: int) -> float:
-    """Questions a second to a warm process, each answered before the next, as JSON on a socket."""
+@contextmanager
+def asking() -> Iterator[Callable[[], None]]:
+    """Ask a warm process, as JSON on a socket, and wait for its answer."""
     ours, theirs = socket.socketpair()
     source = (
         "import json, socket, sys\n"
@@ -70,20 +76,50 @@ def asks(count: int) -> float:
         "    asked.write(b'null\\n')\n"
         "    asked.flush()\n"
     )
-    command = [sys.executable, "-c", source]
     with theirs:
-        answering = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
+        answering = subprocess.Popen([sys.executable, "-c", source], pass_fds=(theirs.fileno(),))
     question = json.dumps({"job": "x" * 40, "input": None, "slot": 1}).encode() + b"\n"
     with ours, ours.makefile("rwb") as line:
-        took = 0.0
-        for number in range(count + 1):
-            if number == 1:  # the first waits for its start
-                took = time.perf_counter()
+
+        def once() -> None:
             line.write(question)
             line.flush()
             line.readline()
-        took = time.perf_counter() - took
+
+        yield once
     answering.wait()
+
+
+def plainly(doing: Doing, count: int) -> float:
+    """Do it so often, one after another; times a second."""
+    with doing() as once:
+        once()  # the first waits for its start
+        start = time.perf_counter()
+        for _ in range(count):
+            once()
+        return count / (time.perf_counter() - start)
+
+
+def queued(folder: Path, doing: Doing, count: int) -> float:
+    """Do it for each row of a durable queue, claimed before and settled after; rows a second."""
+    connection = sqlite3.connect(folder / f"queue-{time.monotonic_ns()}.db", isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("CREATE TABLE job (id TEXT PRIMARY KEY, state TEXT, body TEXT)")
+    rows = [(f"job-{number}", "queued", "x" * 200) for number in range(count)]
+    connection.execute("BEGIN")
+    connection.executemany("INSERT INTO job VALUES (?, ?, ?)", rows)
+    connection.execute("COMMIT")
+    move = "UPDATE job SET state = ? WHERE id = ? AND state = ?"
+    with doing() as once:
+        once()
+        start = time.perf_counter()
+        for job, _, _ in rows:
+            connection.execute(move, ("running", job, "queued"))
+            once()
+            connection.execute(move, ("completed", job, "running"))
+        took = time.perf_counter() - start
+    connection.close()
     return count / took
 
 
@@ -196,20 +232,20 @@ def section(amount: Amount) -> str:
     sys.path.insert(0, str(HERE))  # for the guardians' children
     with tempfile.TemporaryDirectory(prefix="synccron-bench-") as name, peers(Path(name)) as peer:
         folder = Path(name)
-        for what, handler, limit, limit_is in (
-            ("shell", None, spawns, "posix_spawn"),
-            ("no-op Python", "noop:noop", asks, "ask a warm process"),
+        for what, handler, doing, limit_is in (
+            ("shell", None, spawning, "posix_spawn"),
+            ("no-op Python", "noop:noop", asking, "ask a warm process"),
         ):
-            alone, whole, limits, commits = [], [], [], []
+            alone, whole, limits, queues = [], [], [], []
             for _ in range(amount.rounds):
-                limits.append(limit(count))
+                limits.append(plainly(doing, count))
                 alone.append(attempts(folder, count, handler))
-                commits.append(plain_commits(folder))
+                queues.append(queued(folder, doing, count))
                 whole.append(burst(folder, handler, count))
             ended = f"{what} jobs, recorded ({count:,})"
             rows.append(Figure(f"{what} attempts ({count:,})", "/s", alone, limits, limit_is))
             rows.append(Figure(ended, "/s", whole, limits, limit_is))
-            rows.append(Figure(ended, "/s", whole, commits, "single commits"))
+            rows.append(Figure(ended, "/s", whole, queues, f"{limit_is}, from a plain queue"))
             told[f"synccron, {what} jobs, SQLite, in processes"] = whole
         for each, title in PEERS.items():
             few = count // (6 if each == "rq" else 3)
@@ -224,7 +260,9 @@ def section(amount: Amount) -> str:
 An attempt is started, fed, read, ended and cleared by the guardian, with nothing recorded; a job is also claimed
 and settled, durably. At most {AT_ONCE} run at once. The limit of a shell job is to spawn `/bin/true` with a session
 and a pipe of its own, and to read and reap it, one after another; that of a Python job is to ask a process that
-has started already, and to wait for its answer.
+has started already, and to wait for its answer. A plain queue is a table on SQLite, of which each row is claimed
+before that and settled after it, durably, by one process and one after another: what a job must cost that is not
+lost.
 
 {table(("no-op jobs, in the same run", "median"), beside)}
 

@@ -110,21 +110,6 @@ def _read(store: Store, ids: list[str]) -> Sequence[Record]:
     return store.read(Record, Where(ids=ids)).items
 
 
-def plain_commits(folder: Path, count: int = 500) -> float:
-    """Commits of one row a second, with synchronous=FULL."""
-    path = folder / f"plain-{time.monotonic_ns()}.db"
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("CREATE TABLE job (id TEXT PRIMARY KEY, body TEXT)")
-    start = time.perf_counter()
-    for number in range(count):
-        connection.execute("INSERT INTO job VALUES (?, ?)", (f"job-{number}", "x" * 200))
-    took = time.perf_counter() - start
-    connection.close()
-    return count / took
-
-
 def burst(folder: Path, handler: str | None, count: int) -> float:
     """Jobs a second from the first start to the last settlement, all due at once."""
     store = folder / f"burst-{time.monotonic_ns()}.db"
