@@ -22,7 +22,7 @@ from tests.docs.blocks import FENCE, PAGES, ROOT, Block, Step, blocks, steps
 from tests.docs.session import Session
 from tests.etcd import Members, needed
 
-ENOUGH = 180  # seconds, for a page on a busy machine
+ENOUGH = 300  # seconds, for a page on a busy machine
 
 # What a page's commands cannot be run with here, and why.
 EXCUSED = {
