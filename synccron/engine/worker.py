@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4  # jobs of other nodes that it takes over at once
 PACE: Duration = 50  # and how often it does, in ms
-SPARE = 32  # candidates looked at beyond the free places: some wait for others
+SPARE = 16  # candidates looked at beyond the free places: some wait for others
 LOOK: Duration = 100  # how often it looks who else is there, in ms
 CLAIMED_FIRST, CLAIMED_NEXT = 16, 256  # jobs of the first claims of a turn; more each time after
-FULL_PAUSE: Duration = 100  # how often a full node looks for what it has to queue, in ms
+FULL_PAUSE: Duration = 100  # how often a full node looks what it has to queue, in ms
 SETTLED_AT_ONCE = 500
 
 
@@ -54,7 +54,8 @@ class Worker:
     `_attempts` are those under way by token and `_ended` those to be settled; the lock guards both
     against the threads of handlers that end. `_unsure` are claims whose answer was lost: they are
     asked for again before anything else, as nobody else knows of them. `_others` are the nodes as
-    they were at `_looked_at` (monotonic ms). `_held` are candidates whose instant is to come.
+    they were at `_looked_at`, `_held` candidates whose instant is to come, as they were at
+    `_read_at` (both monotonic ms).
     `ending` is told of the attempts (ids of jobs, and numbers) that are about to be settled.
     `_round` is who had his turn. `_hastes`: more is to begin at once than one claim takes; what has
     ended meanwhile is settled after that, not beside it.
@@ -100,6 +101,7 @@ class Worker:
         self._looked_at: int | None = None
         self._helped_at = 0
         self._held: tuple[Candidate, ...] = ()
+        self._read_at = -FULL_PAUSE
         self._punctuality = Punctuality(clock)
         self._round = Round()
         self._sieve = Sieve(clock)
@@ -133,6 +135,9 @@ class Worker:
             return SECOND
         self._begin_held()
         now = self._clock.now()
+        full_for = self._read_at + FULL_PAUSE - self._clock.monotonic()
+        if full_for > 0 and self._concurrency <= len(self._attempts):
+            return max(0, min([full_for, *(each.job.run_at - now for each in self._held)]))
         self._look()
         offer, left_to_others = self._offer(), self._sieve.lines
         share = Share(
@@ -142,6 +147,7 @@ class Worker:
             bound=offer.allow_run is not None,
         )
         free = self._concurrency - len(self._attempts)
+        self._read_at = self._clock.monotonic()
         read = self._store.waiting(
             offer.needs,
             now + SECOND,
@@ -176,7 +182,7 @@ class Worker:
         """
         now = self._clock.now()
         ready = [each for each in self._held if each.job.run_at <= now]
-        self._held = ()
+        self._held = tuple(each for each in self._held if each.job.run_at > now)
         self._take(ready, now, self._concurrency - len(self._attempts))
 
     def _help(self, share: Share, now: Instant, free: int) -> Instant:

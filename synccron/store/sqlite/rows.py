@@ -89,7 +89,7 @@ _ATTEMPTS_STATE = JOB_STATE.index("attempts")
 _NO_ATTEMPTS = "[]"
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def read_definition(text: str) -> Definition:
     """Read a definition; what many jobs share is read once."""
     return decode(Definition, text)
