@@ -28,8 +28,14 @@ def passes_over(overlap: Overlap, active: Sequence[Job]) -> bool:
 
 
 def first(job: Job, active: Sequence[Job]) -> bool:
-    """Tell whether nothing of its schedule runs, or is before it in the queue."""
-    return not any(other.state == "running" or _precedes(other, job) for other in active)
+    """Tell whether nothing of its schedule runs, or is before it in the queue.
+
+    What runs beside the others (a forced trigger) is in no queue. A node that has room for one
+    looks at the oldest of a schedule alone: it would never come to what that one waits for.
+    """
+    return not any(
+        other.state == "running" or (other.alone and _precedes(other, job)) for other in active
+    )
 
 
 def superseded(job: Job, active: Sequence[Job], now: Instant) -> Job | None:

@@ -4,6 +4,7 @@ import pytest
 
 from synccron.clock import ManualClock
 from synccron.model.job import Job
+from synccron.model.order import triggered
 from synccron.model.time import SECOND
 from synccron.store.base import Store, Where
 from tests.engine.conftest import Bench
@@ -85,3 +86,24 @@ def test_the_oldest_of_a_schedule_comes_first(desk: Bench) -> None:
         end_oldest(desk)
     slots = [run.invocation.slot for run in desk.handlers.runs]
     assert slots == sorted(slots, key=lambda slot: slot or 0)
+
+
+def test_a_forced_run_that_was_given_back_and_the_slot_that_came_meanwhile_both_run(
+    store: Store, clock: ManualClock
+) -> None:
+    narrow = Bench(store, clock, "n1", concurrency=1)
+    narrow.elector.seek()
+    narrow.register(cron="* * * * *", overlap="queue")
+    schedule = narrow.schedule()
+    assert store.enqueue(triggered(schedule, "k", None, clock.now(), force=True), 0) is not None
+    (forced,) = narrow.run_due()
+    narrow.advance_to(schedule.cursor.next)
+    assert narrow.run_due() == []
+    assert {job.state for job in narrow.jobs()} == {"running", "queued"}
+    clock.advance(1)
+    forced.end("given_back")
+    narrow.worker.settle_ended()
+    while narrow.worker.turn() == 0:
+        pass
+    end_oldest(narrow)
+    assert len(lines(narrow, 1)) == 2
