@@ -92,6 +92,10 @@ class Session:
         self._going_on.append((pid.strip(), plain, printed))
         return printed
 
+    def goes_on(self) -> bool:
+        """Whether what was started last has not ended."""
+        return self.run(f"kill -0 {self._going_on[-1][0]} 2>&-")[0] == 0
+
     def interrupt(self) -> None:
         """Press Ctrl-C in the newest terminal."""
         pid, command, printed = self._going_on.pop()

@@ -17,12 +17,15 @@ from pathlib import Path
 
 import pytest
 
+from synccron.clock import SystemClock
+from synccron.model.time import SECOND
 from tests.certificates import certificates
 from tests.docs.blocks import FENCE, PAGES, ROOT, Block, Step, blocks, steps
 from tests.docs.session import Session
 from tests.etcd import Members, needed
 
 ENOUGH = 300  # seconds, for a page on a busy machine
+PATIENCE = 60 * SECOND  # for one thing of it
 
 # What a page's commands cannot be run with here, and why.
 EXCUSED = {
@@ -73,11 +76,12 @@ def pattern(expected: list[str]) -> re.Pattern[str]:
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    for _ in range(ENOUGH * 10):
-        if holds():
-            return
+    clock = SystemClock()
+    end = clock.monotonic() + PATIENCE
+    while not holds():
+        if clock.monotonic() > end:
+            pytest.fail(f"waited in vain: {what}")
         threading.Event().wait(0.05)
-    pytest.fail(f"waited in vain: {what}")
 
 
 @pytest.fixture
@@ -172,9 +176,10 @@ def shell(session: Session, step: Step, page: str) -> None:
         return
     if step.expected is None and GOES_ON.match(step.command):
         before = nodes(session)
-        session.go_on(step.command)
+        printed = session.go_on(step.command)
         if "synccron" in step.command:
-            until(lambda: nodes(session) > before, step.command)
+            until(lambda: nodes(session) > before or not session.goes_on(), step.command)
+        assert session.goes_on(), f"{page}:{step.line}: {step.command}\n{printed.read_text()}"
         return
     if step.expected is None and WATCHES.match(step.command):
         printed = session.go_on(step.command)
