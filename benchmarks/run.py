@@ -88,6 +88,8 @@ SLOW = """## What was slow, and what was done
 - Expanding a new expression took 0.5 ms in croniter. Its fields are expanded and kept one by one: schedules
   have few that differ.
 - A schedule file was composed as a tree: gigabytes for a million schedules. It is read as a stream of events.
+- Half of registering a long file was listing which days of 28 kinds of months match, for each expression anew: of
+  many expressions few have other days than the next. Twice as fast: 0.2 ms a schedule.
 - A command on etcd read the whole namespace for each page of 500 schedules, and `ls` asked twice a schedule.
 - What one request to etcd may hold was counted anew for each draft: a turn of the leader took eight times as long
   as the writing. It is counted as drafts are added.

@@ -4,8 +4,10 @@ A reading is the number of seconds from 1970-01-01 00:00:00 on that clock.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 DAY = 86_400
 _EPOCH = date(1970, 1, 1).toordinal()
@@ -61,12 +63,7 @@ class Wall:
         self._next_minute = _successors(minutes, 60)
         self._next_hour = _successors(hours, 24)
         self._months = days.months
-        # A month is one of 28 kinds: four lengths, seven first weekdays.
-        self._kinds = {
-            (length, first): days.of_month(length, first)
-            for length in (28, 29, 30, 31)
-            for first in range(7)
-        }
+        self._kinds = _kinds(days)
         self._month_days: dict[int, tuple[int, ...]] = {}
         self._before_year: list[int] = [0]
 
@@ -203,6 +200,17 @@ class Wall:
         return sums[year]
 
 
+@lru_cache(maxsize=1024)  # of many expressions few have other days or minutes than the next
+def _kinds(days: Days) -> Mapping[tuple[int, int], tuple[int, ...]]:
+    """Give the matching days of each kind of month: four lengths, seven first weekdays."""
+    return {
+        (length, first): days.of_month(length, first)
+        for length in (28, 29, 30, 31)
+        for first in range(7)
+    }
+
+
+@lru_cache(maxsize=1024)
 def _successors(values: tuple[int, ...], size: int) -> tuple[int, ...]:
     """For each number up to `size`, the first value at or after it; `size` where there is none."""
     return tuple(min((v for v in values if v >= n), default=size) for n in range(size + 1))
