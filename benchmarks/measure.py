@@ -42,7 +42,7 @@ class Figure:
 
     def row(self) -> str:
         ours, limit = statistics.median(self.ours), statistics.median(self.limit)
-        spread = f"{number(min(self.ours))} to {number(max(self.ours))}"
+        spread = f"{number(min(self.ours))} to {number(max(self.ours))}, of {len(self.ours)}"
         return (
             f"| {self.what} | {number(ours)} {self.unit} | {spread} | {number(limit)} {self.unit} "
             f"({self.limit_is}) | {ours / limit:.2f} |"

@@ -64,7 +64,7 @@ def page(measured: dict[str, str]) -> str:
 def written(amount: Amount) -> str:
     how = "a short run" if amount.short else "a whole run"
     return (
-        f"*{how}, {amount.rounds} rounds, {datetime.now(UTC):%Y-%m-%d}; Python "
+        f"*{how}, {datetime.now(UTC):%Y-%m-%d}; Python "
         f"{sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}, {os.cpu_count()} cores that "
         f"had {os.getloadavg()[2]:.0f} others to serve*"
     )
