@@ -44,8 +44,8 @@ faults: $(STAMP) $(ETCD)  ## break everything, at length; prints what was tried 
 soak: $(STAMP) $(ETCD)  ## let three nodes live long while things break (MINUTES=60 STORE=sqlite|etcd SEED=)
 	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" $(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))
 
-fuzz: $(STAMP)  ## spoilt expressions, files, crontabs, records and command lines, for FUZZ_MINUTES in all
-	PYTHONPATH=. $(BIN)/python -m tests.fuzz.run --minutes $(FUZZ_MINUTES) $(FUZZ)
+fuzz: $(STAMP) $(ETCD)  ## spoilt expressions, files, crontabs, records and command lines, for FUZZ_MINUTES in all
+	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" PYTHONPATH=. $(BIN)/python -m tests.fuzz.run --minutes $(FUZZ_MINUTES) $(FUZZ)
 
 explore: $(STAMP)  ## every order of steps to a depth of 6, and a million random ones, against the laws
 	PYTHONPATH=. $(BIN)/python -m tests.simulation.explore

@@ -20,6 +20,7 @@ from synccron.client.changes import Changes
 from synccron.client.given import check_inputs, defined, instant, state
 from synccron.client.orders import Orders
 from synccron.client.reads import (
+    check_readable,
     jobs_of,
     letters_of,
     newest,
@@ -209,7 +210,8 @@ class Client:
 
     def definitions(self) -> Iterator[Definition]:
         """Read what all schedules say, by id, a page at a time: what `register` takes again."""
-        return (each.definition for each in read_all(self._store, Schedule, Where()))
+        found = read_all(self._store, Schedule, Where())
+        return (check_readable(each.definition) for each in found)
 
     def misses(self, id: str, limit: int = 100) -> Misses:  # noqa: A002
         """Read the newest misses of a schedule, newest first."""

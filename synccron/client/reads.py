@@ -7,8 +7,9 @@ from synccron.errors import NotFound
 from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job
 from synccron.model.plan import MOST_AHEAD
-from synccron.model.schedule import Revision, Schedule
+from synccron.model.schedule import Definition, Revision, Schedule, Unreadable
 from synccron.store.base import R, Store, Where
+from synccron.store.codec import refusal
 from synccron.store.history import read_all
 
 PAGE = 500
@@ -16,10 +17,18 @@ MOST_READ_ON = 2000
 
 
 def schedule_of(store: Store, name: str) -> Schedule:
-    """Read one schedule. Raises NotFound."""
+    """Read one schedule. Raises NotFound, and StoreDamaged or StoreNewer: it can't be read."""
     found = store.read(Schedule, Where(ids=(name,))).items
     require((name,), [each.id for each in found], "schedule")
+    check_readable(found[0].definition)
     return found[0]
+
+
+def check_readable(definition: Definition) -> Definition:
+    """Give it back. Raises StoreDamaged or StoreNewer: it stands for one that can't be read."""
+    if isinstance(definition, Unreadable):
+        raise refusal(definition)
+    return definition
 
 
 def jobs_of(store: Store, ids: Sequence[str]) -> list[Job]:

@@ -12,7 +12,7 @@ from synccron.model.job import Admission, Candidate, Job, Reason, queued
 from synccron.model.miss import missed
 from synccron.model.notify import of_misses
 from synccron.model.overlap import crowded, first, passes_over, replaced, superseded
-from synccron.model.schedule import Definition
+from synccron.model.schedule import Definition, Unreadable
 from synccron.model.time import Duration, Instant
 
 ELSEWHERE: Duration = 200  # how long a node leaves a job to who comes before it, in ms
@@ -40,6 +40,8 @@ def admit(candidate: Candidate, now: Instant, place: Place) -> Admission | None:
     if definition is None:
         gone = replace(job, state="cancelled", finished_at=now, error="unregistered")
         return Admission(candidate=candidate, job=gone)
+    if isinstance(definition, Unreadable):
+        return None
     if job.run_at > now:
         return _wait(candidate, now)
     if job.intention:

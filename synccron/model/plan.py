@@ -15,7 +15,7 @@ from synccron.model.lease import Term
 from synccron.model.miss import missed
 from synccron.model.needs import in_words
 from synccron.model.notify import of_letters, of_misses
-from synccron.model.schedule import Cursor, Definition, Schedule
+from synccron.model.schedule import Cursor, Definition, Schedule, Unreadable
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
 
 MOST_AHEAD: Duration = MINUTE  # the furthest that slots may be written before their instant
@@ -105,6 +105,8 @@ def _decide(
     schedule, cursor = due.schedule, due.schedule.cursor
     if cursor.retry_at is not None and now < cursor.retry_at:
         return None
+    if isinstance(schedule.definition, Unreadable):
+        return _unreadable(due, now, term, schedule.definition.why)
     try:
         table = timetable(schedule.definition.cron, schedule.definition.tz, schedule.id)
     except CronError as error:

@@ -123,6 +123,18 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable(Definition):
+    """In place of one that stands in the store and can't be read: `why` tells.
+
+    Nothing of it is run or written. To register the schedule again replaces it. `newer`: a later
+    version wrote it.
+    """
+
+    why: str
+    newer: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
     """Where the dispatch of a schedule stands: every slot before `next` has its record.
 

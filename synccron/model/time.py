@@ -14,6 +14,8 @@ HOUR: Duration = 60 * MINUTE
 DAY: Duration = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST: Instant = -(_EPOCH - datetime.min.replace(tzinfo=UTC)) // timedelta(milliseconds=1)
+_LAST: Instant = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 _UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": 1}
 _DURATION = re.compile(
     r"(?:(?P<d>\d{1,9})d)?(?:(?P<h>\d{1,9})h)?(?:(?P<m>\d{1,9})m(?!s))?(?:(?P<s>\d{1,9})s)?(?:(?P<ms>\d{1,9})ms)?",
@@ -89,8 +91,11 @@ def parse_slot_name(name: str) -> Instant | None:
 
 
 def to_datetime(instant: Instant) -> datetime:
-    """Turn ms since the epoch into an aware datetime in UTC."""
-    return _EPOCH + timedelta(milliseconds=instant)
+    """Turn ms since the epoch into an aware datetime in UTC.
+
+    One that no calendar has, which stands in damaged records alone, is the nearest that it has.
+    """
+    return _EPOCH + timedelta(milliseconds=max(_FIRST, min(instant, _LAST)))
 
 
 def to_instant(moment: datetime) -> Instant:

@@ -11,16 +11,18 @@ import base64
 import json
 import types
 import typing
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from synccron.errors import StoreDamaged, StoreNewer
-from synccron.model.schedule import JsonText
+from synccron.model.schedule import Definition, JsonText, Unreadable
 from synccron.store.released import FIRST
 
 T = TypeVar("T")
+A = TypeVar("A")
 Convert = Callable[[Any], Any]
 _SCALARS = frozenset({str, int, bool, float, type(None)})
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
@@ -40,7 +42,7 @@ def encode(value: object) -> JsonText:
     return _ENCODER.encode(_plain(value))
 
 
-def decode(kind: type[T], text: str) -> T:
+def decode(kind: type[T], text: str | bytes) -> T:
     """Read a value of this type.
 
     Raises StoreDamaged, naming the type and what is wrong with it, and StoreNewer, naming the field
@@ -61,11 +63,45 @@ def decode(kind: type[T], text: str) -> T:
     return value
 
 
+def readable(make: Callable[[A], T], stored: Iterable[A]) -> Iterator[T]:
+    """Make values of what is stored, and pass over what can't be read.
+
+    For what nodes go by: one record that is damaged, or of a later version, must not hold up what
+    has nothing to do with it. People who ask for it are told.
+    """
+    for each in stored:
+        with suppress(StoreDamaged, StoreNewer):
+            yield make(each)
+
+
+def unreadable(schedule_id: str, error: StoreDamaged | StoreNewer) -> Unreadable:
+    """Give what stands for a definition that could not be read."""
+    newer = isinstance(error, StoreNewer)
+    return Unreadable(id=schedule_id, cron="unreadable", why=error.message, newer=newer)
+
+
+def refusal(definition: Unreadable) -> StoreDamaged | StoreNewer:
+    """Give the error for who needs a definition that could not be read."""
+    if definition.newer:
+        return StoreNewer(definition.why, hint="install the newer version here too")
+    return StoreDamaged(definition.why, hint="register the schedule again, or unregister it")
+
+
+def definition_of(text: str | bytes, schedule_id: str) -> Definition:
+    """Read a definition; one that can't be read is `Unreadable`, and says why."""
+    try:
+        return decode(Definition, text)
+    except (StoreDamaged, StoreNewer) as error:
+        return unreadable(schedule_id, error)
+
+
 def _plain(value: object) -> Any:  # noqa: PLR0911 - one answer for each kind
     """Give the JSON value of a record, a container or a plain value."""
     if type(value) in _SCALARS:  # most values: asked first, as the other questions are dear
         return value
     if is_dataclass(value) and not isinstance(value, type):
+        if isinstance(value, Unreadable):  # what stands there may be of a later version
+            raise refusal(value)
         record = {}
         for name, unsaid in _fields(type(value)):
             each = getattr(value, name)

@@ -47,6 +47,7 @@ def _line(entry: Entry, parts: list[tuple[str, ...]]) -> list[str]:
     words = [word for part in parts for word in part if word not in _ENDLESS]
     if node:  # one that would start is refused for this; nothing ends its options before it
         words = [*(word for word in words if word != "--"), "--lease=0s"]
+    words = [word.replace("\0", "") for word in words]  # no process is given one
     away = ["--store-timeout=50ms"] if any("etcd" in word for word in words) else []
     return [*entry.path, *away, *words]
 

@@ -1,12 +1,13 @@
 """`make fuzz`: fuzz for so many minutes, with a seed of its own each round, and tell what was found.
 
-    python -m tests.fuzz.run --minutes 60 [cron|file|crontab|lines|records …]
+    python -m tests.fuzz.run --minutes 60 [cron|file|crontab|lines|records|etcd …]
 
 A round is some hundred examples; one that fails is shrunk and shown, and the run ends with 1.
 """
 
 import argparse
 import os
+import secrets
 import sys
 import tempfile
 import traceback
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 
 from synccron.clock import SystemClock
 from synccron.model.time import MINUTE
+from tests.etcd import Members
 from tests.fuzz import targets
 from tests.fuzz.corpus import (
     CRON_TOKENS,
@@ -30,6 +32,7 @@ from tests.fuzz.corpus import (
     spoilt,
 )
 from tests.fuzz.lines import lines, prepared
+from tests.fuzz.records import EtcdPlace, Spoiling, SqlitePlace, records, spoilings
 
 ROUND = 300  # examples
 
@@ -97,6 +100,44 @@ def _lines(one: Callable[[], None]) -> None:
             os.chdir(before)
 
 
+def _records(one: Callable[[], None]) -> None:
+    @_long
+    @given(spoilings())
+    def fuzz(given: tuple[int, Spoiling]) -> None:
+        one()
+        with tempfile.TemporaryDirectory() as name:
+            _within(Path(name), lambda: records(SqlitePlace(Path(name)), *given))
+
+    fuzz()
+
+
+def _etcd(one: Callable[[], None]) -> None:
+    members = Members()
+    members.start()
+    try:
+
+        @_long
+        @given(spoilings())
+        def fuzz(given: tuple[int, Spoiling]) -> None:
+            one()
+            place = EtcdPlace(members.url(f"fuzz/{secrets.token_hex(8)}"))
+            with tempfile.TemporaryDirectory() as name:
+                _within(Path(name), lambda: records(place, *given))
+
+        fuzz()
+    finally:
+        members.close()
+
+
+def _within(folder: Path, do: Callable[[], None]) -> None:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        do()
+    finally:
+        os.chdir(before)
+
+
 def _long(test: Callable[..., None]) -> Callable[..., None]:
     """Take a seed of its own, and many examples."""
     number = SystemRandom().randrange(1 << 32)
@@ -116,6 +157,8 @@ TARGETS: dict[str, Callable[[Callable[[], None]], None]] = {
     "file": _file,
     "crontab": _crontab,
     "lines": _lines,
+    "records": _records,
+    "etcd": _etcd,
 }
 
 

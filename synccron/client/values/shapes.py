@@ -37,14 +37,17 @@ def shape_of(value: "DataclassInstance") -> dict[str, Json]:
     return shape
 
 
+_LONGEST: Duration = timedelta.max // timedelta(milliseconds=1)
+
+
 def moment(instant: Instant | None) -> datetime | None:
     """Give an instant of the store's as a datetime in UTC."""
     return None if instant is None else to_datetime(instant)
 
 
 def delta(duration: Duration) -> timedelta:
-    """Give a duration of the store's."""
-    return timedelta(milliseconds=duration)
+    """Give a duration of the store's; one that is longer than any, of a damaged record, is cut."""
+    return timedelta(milliseconds=max(-_LONGEST, min(duration, _LONGEST)))
 
 
 def delta_or_none(duration: Duration | None) -> timedelta | None:

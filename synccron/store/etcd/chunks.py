@@ -59,4 +59,4 @@ def read(cluster: Cluster, where: Where) -> list[Chunk]:
         if where.ids is None
         else [layout.hung("chunk", each, "") for each in where.ids]
     )
-    return [decode(Chunk, pair.value.decode()) for start in starts for pair in cluster.below(start)]
+    return [decode(Chunk, pair.value) for start in starts for pair in cluster.below(start)]

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from synccron.clock import Clock
+from synccron.errors import StoreDamaged, StoreNewer
 from synccron.model.job import Candidate, Job, Miss, bare
 from synccron.model.schedule import Definition, Revision
 from synccron.model.time import Instant
-from synccron.store.codec import decode
+from synccron.store.codec import decode, unreadable
 from synccron.store.etcd.client import Etcd
 from synccron.store.etcd.draft import Answer, Draft, Make, commit, commit_each, pair_of, ranges
 from synccron.store.etcd.layout import (
@@ -37,7 +38,7 @@ class Cluster:
         self.etcd = etcd
         self.layout = layout
         self.meta = meta
-        self.known = decode(Meta, meta.value.decode())
+        self.known = decode(Meta, meta.value)
         self.clock = clock
         self.horizon = horizon
         self.mirror: Mirror | None = None
@@ -134,7 +135,7 @@ class Cluster:
         receipts, _ = ranges(self.etcd, [self.layout.hung("key", each) for each in unknown])
         for job_id, pair in zip(unknown, receipts, strict=True):
             if pair is not None:
-                kept = decode(Kept, pair.value.decode())
+                kept = decode(Kept, pair.value)
                 places[job_id] = (kept.line, kept.at)
         keys = {
             self.layout.job_at(*place, job_id): job_id
@@ -212,7 +213,14 @@ class Cluster:
             if pair is not None:
                 if len(self._definitions) >= _REMEMBERED:
                     self._definitions.clear()
-                self._definitions[name] = decode(Revision, pair.value.decode()).definition
+                self._definitions[name] = _definition_in(pair, name[0])
+
+
+def _definition_in(revision: Pair, schedule_id: str) -> Definition:
+    try:
+        return decode(Revision, revision.value).definition
+    except (StoreDamaged, StoreNewer) as error:
+        return unreadable(schedule_id, error)
 
 
 def revision_key(layout: Layout, schedule_id: str, version: int) -> bytes:

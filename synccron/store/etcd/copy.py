@@ -56,7 +56,7 @@ def dump(cluster: Cluster) -> Iterator[Record]:
         return map(make, _below(cluster, layout.kept(kind, ""), revision))
 
     def of(kind: type[Any]) -> Callable[[Pair], Record]:
-        return lambda pair: bare_of_marks(decode(kind, pair.value.decode()))
+        return lambda pair: bare_of_marks(decode(kind, pair.value))
 
     try:
         yield _base(cluster, revision)
@@ -120,7 +120,7 @@ def _know(cluster: Cluster) -> Meta:
     pair = cluster.one(cluster.meta.key)
     if pair is None:
         raise _changed()
-    cluster.meta, cluster.known = pair, decode(Meta, pair.value.decode())
+    cluster.meta, cluster.known = pair, decode(Meta, pair.value)
     return cluster.known
 
 
@@ -142,7 +142,7 @@ def _base(cluster: Cluster, revision: int) -> Base:
     counters = dict(sums.counters)
     ticked = [sums.last_tick_at]
     for pair in _below(cluster, layout.watched("node", ""), revision):
-        node = decode(Seat, pair.value.decode()).node
+        node = decode(Seat, pair.value).node
         ticked.append(node.ticked_at)
         for name, count in node.counters.items():
             counters[name] = counters.get(name, 0) + count
@@ -168,9 +168,9 @@ def _schedules(cluster: Cluster, revision: int) -> Iterator[Record]:
     cursors = _below(cluster, layout.watched("cursor", ""), revision)
     for stands, cursor in zip(standing, cursors, strict=True):  # of the same ids, in their order
         read = schedule_of(
-            decode(Standing, stands.value.decode()),
+            decode(Standing, stands.value),
             0,
-            decode(Cursor, cursor.value.decode()),
+            decode(Cursor, cursor.value),
             history_from=history.get(last_part(stands.key), 0),
             ahead=None,
         )
@@ -185,7 +185,7 @@ def _below(cluster: Cluster, start: bytes, revision: int) -> Iterator[Pair]:
 def _notices(cluster: Cluster, revision: int) -> Iterator[Record]:
     # Told at most once: not those that a node is about to tell.
     for pair in _below(cluster, cluster.layout.watched("notice", ""), revision):
-        notice = decode(Notice, pair.value.decode())
+        notice = decode(Notice, pair.value)
         if notice.session is None:
             yield bare_of_marks(notice)
 
@@ -206,7 +206,7 @@ def _keys(cluster: Cluster, revision: int) -> Iterator[Key]:
     """Give the records of keys, each with what its job says, if that is still there."""
     pairs = _below(cluster, cluster.layout.kept("key", ""), revision)
     while page := list(islice(pairs, MOST_OPERATIONS)):
-        keys = [(last_part(pair.key), decode(Kept, pair.value.decode())) for pair in page]
+        keys = [(last_part(pair.key), decode(Kept, pair.value)) for pair in page]
         places = [cluster.layout.job_at(kept.line, kept.at, job_id) for job_id, kept in keys]
         found, _ = ranges(cluster.etcd, places, revision)
         for (job_id, kept), pair in zip(keys, found, strict=True):

@@ -24,7 +24,7 @@ def put(cluster: Cluster, draft: Draft, deeds: Iterable[Deed]) -> None:
 
 def deed_of(pair: Pair) -> Deed:
     """Read a deed."""
-    return decode(Deed, pair.value.decode())
+    return decode(Deed, pair.value)
 
 
 def discard(cluster: Cluster, dead: Sequence[str], deed: Deed | None) -> int:

@@ -59,7 +59,8 @@ def waiting(
 
     def wanted(entry: Entry) -> bool:
         needs = entry.document["needs"]
-        return needs in offers and mine(entry.id, needs, entry.run_at, entry.failed_on)
+        mine_ = needs in offers and mine(entry.id, needs, entry.run_at, entry.failed_on)
+        return mine_ and bool([*entry.jobs])
 
     with cluster.view() as view:
         ready = view.waiting(until, wanted, each=each or limit, besides=besides)
@@ -74,9 +75,10 @@ def lost(cluster: Cluster, limit: int) -> list[Claim]:
     """Read the claims of sessions whose registration etcd has ended."""
     with cluster.view() as view:
         jobs = [
-            entry.job
+            job
             for entry in view.running.values()
             if entry.document["session"] not in view.live
+            for job in entry.jobs
         ]
     return [_claim_of(cluster, job) for job in jobs[:limit]]
 

@@ -6,17 +6,19 @@ are written as 13 digits of 9999999999999 less the instant.
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from synccron.errors import StoreDamaged, StoreNewer
 from synccron.model.chunk import Chunk
 from synccron.model.job import Attempt, Job, Notice, State
 from synccron.model.lease import Node
 from synccron.model.schedule import Cursor, Definition, Schedule
 from synccron.model.time import Instant, parse_slot_name
-from synccron.store.codec import decode, encode
+from synccron.store.codec import decode, encode, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -211,7 +213,7 @@ def job_text(job: Job, place: int | None = None) -> bytes:
 
 def job_of(pair: Pair, base: int) -> Job:
     """Read a job's record; `base` is what tokens begin from."""
-    return replace(_filled(decode(Job, pair.value.decode()), pair, base), mod=pair.mod)
+    return replace(_filled(decode(Job, pair.value), pair, base), mod=pair.mod)
 
 
 def fence_of(revision: int, place: int, base: int) -> int:
@@ -271,6 +273,20 @@ def schedule_of(
         ahead=ahead,
         mod=mod,
     )
+
+
+def standing_of(text: bytes, schedule_id: str) -> Standing:
+    """Read how a schedule stands; of one that can't be read, as much as can be."""
+    try:
+        return decode(Standing, text)
+    except (StoreDamaged, StoreNewer) as error:
+        definition = unreadable(schedule_id, error)
+    with suppress(ValueError, TypeError, RecursionError, StoreDamaged, StoreNewer):
+        # The version above all: no other revision may have it.
+        sound = json.loads(encode(Definition(id=schedule_id, cron="unreadable")))
+        rest = decode(Standing, json.dumps({**document(text), "definition": sound}))
+        return replace(rest, definition=definition)
+    return Standing(definition=definition, version=0, created_at=0, updated_at=0)
 
 
 def document(value: bytes) -> "Mapping[str, Any]":

@@ -40,7 +40,7 @@ def to_join(cluster: Cluster, passed: Sequence[Miss]) -> dict[str, Pair | None]:
 
 
 def _ends(pair: Pair) -> Instant:
-    return decode(Miss, pair.value.decode()).last
+    return decode(Miss, pair.value).last
 
 
 def erase(cluster: Cluster, draft: Draft, misses: Sequence[Miss]) -> None:
@@ -50,7 +50,7 @@ def erase(cluster: Cluster, draft: Draft, misses: Sequence[Miss]) -> None:
     ]
     found, _ = ranges(cluster.etcd, keys)
     for key, miss, pair in zip(keys, misses, found, strict=True):
-        if pair is None or decode(Miss, pair.value.decode()) != miss:
+        if pair is None or decode(Miss, pair.value) != miss:
             draft.never()
             return
         # Law 2: against another who records misses of the schedule in the same moment.
@@ -68,7 +68,7 @@ def write(
     Law 2: the entry that grows is compared as read, and a new one with nothing, against another
     who records misses of the schedule in the same moment.
     """
-    last = None if before is None else decode(Miss, before.value.decode())
+    last = None if before is None else decode(Miss, before.value)
     demanded: set[bytes] = set(draft.writes)
     opened: set[Instant] = set()
     for miss in misses:

@@ -83,7 +83,7 @@ class Leases:
                 # Law 5: against another process of the same id.
                 draft.stands(key, 0 if before is None else before.mod)
                 if before is not None:
-                    seat = decode(Seat, before.value.decode())
+                    seat = decode(Seat, before.value)
                     if seat.node.session == node.session:
                         held.mod = before.mod
                         break
@@ -155,7 +155,7 @@ class Leases:
             (record, counted), _ = ranges(cluster.etcd, [key, sums])
             if record is None:
                 return
-            seat = decode(Seat, record.value.decode())
+            seat = decode(Seat, record.value)
             if seat.node.session != session:
                 return
             draft = cluster.draft()
@@ -263,7 +263,7 @@ class Leases:
             with self._cluster.mirror.view() as view:
                 return view.leader
         pair = self._cluster.one(self._cluster.layout.watched("leader"))
-        return None if pair is None else (decode(Lead, pair.value.decode()), pair.create)
+        return None if pair is None else (decode(Lead, pair.value), pair.create)
 
     def _grant(self, ttl: Duration) -> _Held:
         lease, seconds = self._beats.grant(max(SHORTEST_LEASE, ttl) // SECOND)
@@ -280,7 +280,7 @@ class Leases:
     def _seat_of(self, at: Session, held: _Held) -> None:
         """Learn the mark of a session's record. Raises SessionLost: it is another's, or gone."""
         record = self._cluster.one(self._cluster.layout.watched("node", at.node))
-        if record is None or decode(Seat, record.value.decode()).node.session != at.id:
+        if record is None or decode(Seat, record.value).node.session != at.id:
             self._sessions.pop(at.id, None)
             raise _lost(at)
         held.mod = record.mod
@@ -301,7 +301,7 @@ class Leases:
                 )
             self._beats.revoke(registered.lease)
             if leader is not None:
-                lead = decode(Lead, leader.value.decode())
+                lead = decode(Lead, leader.value)
                 if lead.session == seat.node.session:
                     self._beats.revoke(lead.lease)
         draft.absent(live)
@@ -350,7 +350,7 @@ def end_dead(cluster: Cluster, leases: Leases) -> None:
 
 def sums_of(pair: Pair | None) -> Sums:
     """Read the sums."""
-    return NOTHING if pair is None else decode(Sums, pair.value.decode())
+    return NOTHING if pair is None else decode(Sums, pair.value)
 
 
 def _add(

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from synccron.model.job import Job, Notice, Settlement
 from synccron.model.time import Instant
-from synccron.store.codec import decode, encode
+from synccron.store.codec import decode, encode, readable
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import Draft, Make
 from synccron.store.etcd.layout import Pair
@@ -43,9 +43,10 @@ def put_change(cluster: Cluster, draft: Draft, settlement: Settlement) -> None:
 def read(cluster: Cluster) -> list[Notice]:
     """Read what people are to be told, in its order."""
     if cluster.mirror is None:
-        return [_notice_of(pair) for pair in cluster.below(cluster.layout.watched("notice", ""))]
+        pairs = cluster.below(cluster.layout.watched("notice", ""))
+        return list(readable(_notice_of, pairs))
     with cluster.view() as view:
-        return [_notice_of(view.notices[key]) for key in sorted(view.notices)]
+        return list(readable(_notice_of, (view.notices[key] for key in sorted(view.notices))))
 
 
 def take(cluster: Cluster, session: str | None, notices: Sequence[Notice]) -> list[Notice | None]:
@@ -98,4 +99,4 @@ def _text(notice: Notice) -> bytes:
 
 
 def _notice_of(pair: Pair) -> Notice:
-    return replace(decode(Notice, pair.value.decode()), mod=pair.mod)
+    return replace(decode(Notice, pair.value), mod=pair.mod)

@@ -73,7 +73,7 @@ def _receipt(
     pair = cluster.one(cluster.layout.hung("key", job.id))
     if pair is None:
         return None, None
-    kept = decode(Kept, pair.value.decode())
+    kept = decode(Kept, pair.value)
     earlier = _at(cluster, job.id, kept)
     if kept.nonce == nonce:
         return _receipt_of(job, order.digest, new=True)
@@ -85,7 +85,7 @@ def _receipt(
 
 def receipt_of_pair(cluster: Cluster, pair: Pair) -> Receipt:
     """Read a receipt, with the newest known state of its job."""
-    job_id, kept = last_part(pair.key), decode(Kept, pair.value.decode())
+    job_id, kept = last_part(pair.key), decode(Kept, pair.value)
     job = _at(cluster, job_id, kept)
     return Receipt(
         job_id=job_id,

@@ -5,8 +5,9 @@ first, keys alone where they tell enough; what has ended does not change any mor
 round the leader lets etcd forget what it keeps of the past.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from synccron.errors import StaleTerm, StoreAuth
 from synccron.model.job import DeadLetter, Job, Miss
@@ -14,7 +15,7 @@ from synccron.model.lease import Term
 from synccron.model.schedule import Revision
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
 from synccron.store.base import Limits, Where
-from synccron.store.codec import decode, encode
+from synccron.store.codec import decode, encode, readable
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import Draft, Make, Refused, pair_of, ranges
 from synccron.store.etcd.layout import Kept, Pair, end_of, job_of, last_part, newest_first
@@ -39,6 +40,7 @@ class Find:
 
 
 Stage = Callable[[Cluster, Limits, str], Find]
+T = TypeVar("T")
 
 
 class Past:
@@ -119,11 +121,8 @@ def _jobs(cluster: Cluster, limits: Limits, after: str) -> Find:
         return Find([], done)
     keys = [pair.key for pair in cluster.below(below, keys_only=True)]
     doomed = _old(cluster, keys, replace(limits, most=int(kept)))
-    jobs = [
-        job_of(pair, cluster.base)
-        for pair in ranges(cluster.etcd, doomed[:PIECE])[0]
-        if pair is not None
-    ]
+    pairs = (pair for pair in ranges(cluster.etcd, doomed[:PIECE])[0] if pair is not None)
+    jobs = list(readable(lambda pair: job_of(pair, cluster.base), pairs))
     settled = [job for job in jobs if job.settled]
     more = len(doomed) > PIECE and bool(settled)
     return Find(_forgetting(cluster, settled), f"{kept} {line}" if more else done)
@@ -193,7 +192,7 @@ def _forgetting(cluster: Cluster, jobs: Sequence[Job]) -> list[Make]:
             forget(cluster, draft, job)
             receipt = receipts.get(job.id)
             if receipt is not None:
-                kept = replace(decode(Kept, receipt.value.decode()), state=job.state)
+                kept = replace(decode(Kept, receipt.value), state=job.state)
                 draft.stands(receipt.key, receipt.mod)
                 draft.put(receipt.key, encode(kept).encode())
             return draft
@@ -239,7 +238,7 @@ def _histories(cluster: Cluster, jobs: Sequence[Job]) -> list[Make]:
 def _misses(cluster: Cluster, limits: Limits, after: str) -> Find:
     """Find misses before their schedule's history, and old ones of removed schedules."""
     pairs, mark = _some(cluster, "miss", after)
-    read = [(pair, decode(Miss, pair.value.decode())) for pair in pairs]
+    read = _read(Miss, pairs)
     history = _history(cluster, {miss.schedule_id for _, miss in read})
     doomed = [
         pair
@@ -256,7 +255,7 @@ def _misses(cluster: Cluster, limits: Limits, after: str) -> Find:
 def _revisions(cluster: Cluster, limits: Limits, after: str) -> Find:
     """Find revisions that explain no slot which is kept: neither by their time nor for a job."""
     pairs, mark = _some(cluster, "rev", after)
-    read = [(pair, decode(Revision, pair.value.decode())) for pair in pairs]
+    read = _read(Revision, pairs)
     history = _history(cluster, {each.schedule_id for _, each in read})
     used: dict[str, frozenset[int | None]] = {}
     doomed: list[Pair] = []
@@ -287,8 +286,7 @@ def _letters(cluster: Cluster, limits: Limits, after: str) -> Find:
     pairs = sorted(cluster.below(start), key=lambda each: (-each.create, each.key))
     doomed: list[Pair] = []
     of_one: dict[str, int] = {}
-    for rank, pair in enumerate(pairs):
-        letter = decode(DeadLetter, pair.value.decode())
+    for rank, (pair, letter) in enumerate(_read(DeadLetter, pairs)):
         line = letter.schedule_id or f"~{letter.needs}"
         of_one[line] = of_one.get(line, 0) + 1
         if rank >= limits.dead or of_one[line] > limits.dead_each:
@@ -301,7 +299,7 @@ def _letters(cluster: Cluster, limits: Limits, after: str) -> Find:
 def _receipts(cluster: Cluster, limits: Limits, after: str) -> Find:
     """Find keys that may be used again. One whose job has not ended stays."""
     pairs, mark = _some(cluster, "key", after)
-    old = [pair for pair in pairs if decode(Kept, pair.value.decode()).at < limits.keys]
+    old = [pair for pair, kept in _read(Kept, pairs) if kept.at < limits.keys]
     jobs = cluster.find([last_part(pair.key) for pair in old])
     doomed = [pair for pair in old if (job := jobs.get(last_part(pair.key))) is None or job.settled]
     return Find(_removing(cluster, doomed), mark)
@@ -357,7 +355,13 @@ def _any(cluster: Cluster, kind: str, name: str) -> bool:
 def _used(cluster: Cluster, schedule_id: str) -> frozenset[int | None]:
     """Tell which revisions the kept jobs of a schedule have."""
     start = cluster.layout.kept("job", schedule_id, "")
-    return frozenset(job_of(pair, cluster.base).revision for pair in cluster.below(start))
+    jobs = readable(lambda pair: job_of(pair, cluster.base), cluster.below(start))
+    return frozenset(job.revision for job in jobs)
+
+
+def _read(kind: type[T], pairs: Iterable[Pair]) -> list[tuple[Pair, T]]:
+    """Read records, each beside its key; what can't be read is left where it is."""
+    return list(readable(lambda pair: (pair, decode(kind, pair.value)), pairs))
 
 
 STAGES: dict[str, Stage] = {

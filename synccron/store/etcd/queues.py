@@ -8,6 +8,7 @@ is found, however long the queues are.
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from heapq import heappop, heappush, merge, nsmallest
@@ -15,12 +16,23 @@ from operator import itemgetter
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote
 
+from synccron.errors import StoreDamaged, StoreNewer
 from synccron.model.job import ACTIVE, Job
 from synccron.model.time import Instant
 from synccron.store.etcd.layout import Pair, document, job_of
 
 K = TypeVar("K", bound=tuple[Any, ...])
 Place = tuple[Instant, int, bytes]  # of a job that waits: its instant, its mark, its key
+
+
+# What is asked of the plain document of each job, with its type.
+_ASKED: tuple[tuple[str, Any], ...] = (
+    *((name, str) for name in ("id", "state", "kind", "needs")),
+    *((name, int) for name in ("run_at", "alone")),
+    ("attempts", list),
+    *((name, int | None) for name in ("retry_delay", "revision", "expires_at", "max_running")),
+    *((name, str | None) for name in ("schedule_id", "session")),
+)
 
 
 class Entry:
@@ -30,11 +42,19 @@ class Entry:
         self.pair = pair
         self._base = base
         self.document = document(pair.value)
+        if not all(isinstance(self.document.get(name), kind) for name, kind in _ASKED):
+            raise ValueError("no job")
 
     @cached_property
     def job(self) -> Job:
-        """Read the record."""
+        """Read the record. Raises StoreDamaged, StoreNewer."""
         return job_of(self.pair, self._base)
+
+    @property
+    def jobs(self) -> Iterator[Job]:
+        """Read the record; none where it can't be read."""
+        with suppress(StoreDamaged, StoreNewer):
+            yield self.job
 
     @property
     def id(self) -> str:
@@ -54,8 +74,9 @@ class Entry:
     @property
     def failed_on(self) -> str | None:
         """The node whose attempt failed, where it waits for a retry."""
-        found = self.document
-        return None if found["retry_delay"] is None else str(found["attempts"][-1]["node"])
+        if self.document["retry_delay"] is None:
+            return None
+        return next((job.failed_on for job in self.jobs), None)
 
     @property
     def alone(self) -> bool:

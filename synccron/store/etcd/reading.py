@@ -56,7 +56,8 @@ def due(
         # Of one view: a cursor beside the intentions of another moment would be a lie (law 2).
         chosen = _chosen(view, names, where, limit + 1 - len(found))
         intentions |= {
-            each.id: tuple(entry.job for entry in view.intentions(each.id)) for each in chosen
+            each.id: tuple(job for entry in view.intentions(each.id) for job in entry.jobs)
+            for each in chosen
         }
         found += chosen
         if len(found) > limit:
@@ -122,7 +123,7 @@ def due_soon(cluster: Cluster, look: Look, limit: int) -> list[Due]:
 
     with cluster.view_with(lambda view: view.lacking(due_ids(view), "sched", "cursor")) as view:
         found = [
-            (schedule, tuple(entry.job for entry in view.intentions(name)))
+            (schedule, tuple(job for entry in view.intentions(name) for job in entry.jobs))
             for name in due_ids(view)
             if (schedule := view.schedule(name)) is not None
         ]
@@ -138,9 +139,7 @@ def tombstones(cluster: Cluster, where: Where) -> list[Tombstone]:
     else:
         pairs = list(cluster.below(cluster.layout.kept("gone", "")))
     return [
-        replace(decode(Tombstone, pair.value.decode()), mod=pair.mod)
-        for pair in pairs
-        if pair is not None
+        replace(decode(Tombstone, pair.value), mod=pair.mod) for pair in pairs if pair is not None
     ]
 
 
@@ -213,7 +212,7 @@ def revisions(cluster: Cluster, where: Where) -> list[Revision]:
     else:
         pairs = cluster.below(cluster.layout.kept("rev", ""))
         pairs.sort(key=lambda each: -each.create)
-    read = (decode(Revision, pair.value.decode()) for pair in pairs)
+    read = (decode(Revision, pair.value) for pair in pairs)
     return [each for each in read if where.since is None or each.at >= where.since]
 
 
@@ -226,7 +225,7 @@ def read_misses(
         return where.since is None or miss.recorded_at >= where.since
 
     def make(pair: Pair) -> Miss:
-        return decode(Miss, pair.value.decode())
+        return decode(Miss, pair.value)
 
     if where.schedule is None:
         return newest(cluster, cluster.layout.kept("miss", ""), make, fits, after, limit)
@@ -240,7 +239,7 @@ def letters(
     """Read a page of dead letters, the newest first."""
 
     def make(pair: Pair) -> DeadLetter:
-        return decode(DeadLetter, pair.value.decode())
+        return decode(DeadLetter, pair.value)
 
     def fits(letter: DeadLetter) -> bool:
         return (where.schedule is None or letter.schedule_id == where.schedule) and (
@@ -367,11 +366,11 @@ def _due(cluster: Cluster, schedule: Schedule, intentions: tuple[Job, ...]) -> D
 def _missed(cluster: Cluster, schedule: Schedule, newest_one: Pair | None) -> tuple[Miss, ...]:
     """Read the misses that reach to a cursor or past it; mostly the newest ends before."""
     first = schedule.cursor.next
-    if newest_one is None or decode(Miss, newest_one.value.decode()).last < first:
+    if newest_one is None or decode(Miss, newest_one.value).last < first:
         return ()
     found: list[Miss] = []
     for pair in cluster.below(cluster.layout.kept("miss", schedule.id, "")):
-        miss = decode(Miss, pair.value.decode())
+        miss = decode(Miss, pair.value)
         if miss.last < first:
             break
         found.append(miss)

@@ -8,17 +8,17 @@ schedule was so at the revision that the whole view shows. Who needs a text that
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from sys import intern
-from typing import Any
 
+from synccron.errors import StoreDamaged
 from synccron.model.needs import needs_of
 from synccron.model.schedule import Cursor
 from synccron.model.time import Instant
-from synccron.store.codec import decode
-from synccron.store.etcd.layout import Pair, Standing, document
+from synccron.store.codec import decode, readable
+from synccron.store.etcd.layout import Pair, Standing, document, standing_of
 from synccron.store.etcd.queues import Order
 
 TEXTS = 8 * 1024 * 1024  # bytes of text that are kept, about
@@ -27,8 +27,8 @@ _READ = 4096  # texts that are kept as records
 
 
 @lru_cache(maxsize=_READ)
-def _standing(text: bytes) -> Standing:
-    return decode(Standing, text.decode())
+def _standing(text: bytes, name: str) -> Standing:
+    return standing_of(text, name)
 
 
 @dataclass(slots=True)
@@ -106,24 +106,24 @@ class Roster:
         if pair is None:
             facts.standing, facts.needs = 0, None
         else:
-            found = document(pair.value)
-            facts.standing, facts.needs = pair.mod, intern(_needs_in(found))
+            needs, paused, until = _told_by(pair.value, name)
+            facts.standing, facts.needs = pair.mod, intern(needs)
             self._needs[facts.needs] += 1
-            if found.get("paused"):
-                self.paused[name] = found.get("paused_until")
+            if paused:
+                self.paused[name] = until
         self._after("sched", name, facts, pair)
 
     def move(self, name: str, pair: Pair | None) -> None:
-        """Take in where the cursor of a schedule is; None: it is gone."""
+        """Take in where a schedule's cursor is; None: it is gone. Raises for what is no cursor."""
+        found = None if pair is None else document(pair.value)
+        coming, retry_at = (0, None) if found is None else (found["next"], found.get("retry_at"))
+        if not isinstance(coming, int) or not isinstance(retry_at, int | None):
+            raise StoreDamaged(f"the cursor of {name} cannot be read")
         facts = self._before(name)
         self.retry_at.pop(name, None)
-        if pair is None:
-            facts.cursor = 0
-        else:
-            found = document(pair.value)
-            facts.cursor, facts.next = pair.mod, found["next"]
-            if found.get("retry_at") is not None:
-                self.retry_at[name] = found["retry_at"]
+        facts.cursor, facts.next = 0 if pair is None else pair.mod, coming
+        if retry_at is not None:
+            self.retry_at[name] = retry_at
         self._after("cursor", name, facts, pair)
 
     def learn(self, kind: str, name: str, pair: Pair) -> None:
@@ -156,12 +156,13 @@ class Roster:
     def standing(self, name: str) -> tuple[Standing, int] | None:
         """Give how a schedule stands, and the mark of that; None: it is not known."""
         pair = self._text("sched", name)
-        return None if pair is None else (_standing(pair.value), pair.mod)
+        return None if pair is None else (_standing(pair.value, name), pair.mod)
 
     def cursor(self, name: str) -> Cursor | None:
-        """Give a schedule's cursor; None: it is not known."""
+        """Give a schedule's cursor; None: it is not known, or can't be read."""
         pair = self._text("cursor", name)
-        return None if pair is None else replace(decode(Cursor, pair.value.decode()), mod=pair.mod)
+        read = readable(lambda text: decode(Cursor, text), () if pair is None else (pair.value,))
+        return next((replace(each, mod=pair.mod) for each in read if pair is not None), None)
 
     def due(self) -> Iterator[tuple[Instant, str]]:
         """Give when the leader has to look at each that is not paused, the longest due first."""
@@ -220,7 +221,13 @@ def _size(pair: Pair) -> int:
     return len(pair.value) + _BESIDE
 
 
-def _needs_in(standing: Mapping[str, Any]) -> str:
-    """Read what a schedule needs, as Definition.needs tells it."""
-    definition = standing["definition"]
-    return needs_of(definition.get("handler"), definition.get("node_labels", {}))
+def _told_by(text: bytes, name: str) -> tuple[str, bool, Instant | None]:
+    """Read what a schedule needs, whether it is paused, and until when."""
+    try:
+        found = document(text)
+        definition = found["definition"]
+        needs = needs_of(definition.get("handler"), definition.get("node_labels", {}))
+        return needs, bool(found.get("paused")), found.get("paused_until")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        standing = standing_of(text, name)
+        return standing.definition.needs, standing.paused, standing.paused_until

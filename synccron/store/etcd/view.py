@@ -48,7 +48,16 @@ class View:
         self.followed: set[str] = set()
 
     def set(self, pair: Pair) -> None:
-        """Take in a key as it was written."""
+        """Take in a key as it was written; what can't be read is as if it were not there.
+
+        Else one record that somebody spoilt would hold up every schedule.
+        """
+        try:
+            self._set(pair)
+        except Exception:  # noqa: BLE001 - whatever it is that stands there
+            self.remove(pair.key)
+
+    def _set(self, pair: Pair) -> None:
         self._queues.drop(pair.key)  # a key that is written anew is another
         kind, _, rest = pair.key[len(self._root) :].decode().partition("/")
         match kind:
@@ -65,11 +74,11 @@ class View:
             case "run":
                 self._queues.run(pair)
             case "node":
-                self.seats[rest] = (decode(Seat, pair.value.decode()), pair.mod)
+                self.seats[rest] = (decode(Seat, pair.value), pair.mod)
             case "live":
                 self.live[rest] = pair
             case "leader":
-                self.leader = (decode(Lead, pair.value.decode()), pair.create)
+                self.leader = (decode(Lead, pair.value), pair.create)
             case "busy":
                 self.busy[rest] = pair.mod
             case _:
@@ -223,8 +232,9 @@ class View:
     def active(self, line: str, besides: str = "") -> tuple[Job, ...]:
         """Give the jobs of a line, besides one, that are queued, run or wait for a retry."""
         return tuple(
-            replace(each.job, cancel_requested_at=self.cancels.get(each.id))
+            replace(job, cancel_requested_at=self.cancels.get(job.id))
             for each in self._queues.active(line, besides)
+            for job in each.jobs
         )
 
     def runs_in(self, line: str) -> int:

@@ -11,7 +11,7 @@ from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Output, Receipt, Step
 from synccron.model.lease import Node
 from synccron.model.schedule import Revision, Schedule, Tombstone
-from synccron.store.codec import decode
+from synccron.store.codec import decode, readable
 from synccron.store.sqlite.connection import Readers
 from synccron.store.sqlite.deeds import insert_deeds
 from synccron.store.sqlite.reading import SHELVES, totals
@@ -74,7 +74,8 @@ def load(transaction: Transaction, records: Iterable[Record]) -> None:
 
 def _base(db: sqlite3.Connection) -> Base:
     found = totals(db, None)
-    nodes = [decode(Node, text) for (text,) in db.execute("SELECT record FROM nodes")]
+    records = (text for (text,) in db.execute("SELECT record FROM nodes"))
+    nodes = list(readable(lambda text: decode(Node, text), records))
     counters = dict(found.counters)
     for node in nodes:
         for name, count in node.counters.items():

@@ -25,6 +25,7 @@ from synccron.model.job import (
 from synccron.model.lease import Session
 from synccron.model.schedule import JsonText
 from synccron.model.time import Instant
+from synccron.store.codec import readable
 from synccron.store.sqlite.deeds import insert_deeds
 from synccron.store.sqlite.records import (
     delete_unbegun,
@@ -65,7 +66,7 @@ def lost(db: sqlite3.Connection, sessions: Sessions, limit: int) -> list[Claim]:
             f"SELECT {JOB_COLUMNS} FROM jobs AS j WHERE state = 'running' AND session = ? LIMIT ?",
             (session, limit - len(claims)),
         ).fetchall()
-        claims += [_claim_of(db, job_of(row)) for row in rows]
+        claims += [_claim_of(db, job) for job in readable(job_of, rows)]
         if len(claims) >= limit:
             break
     return claims

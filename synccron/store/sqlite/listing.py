@@ -40,6 +40,17 @@ WHERE {} ORDER BY s.id LIMIT ?
 """
 
 
+# As `codec.definition_of` has it, with all that is listed but `run` and `handler`.
+_UNREADABLE: dict[str, Any] = {
+    "cron": "unreadable",
+    "tz": "UTC",
+    "misfire": "skip",
+    "overlap": "allow",
+    "labels": {},
+    "strict_handlers": True,
+}
+
+
 class SqliteListing:
     """A store's file, opened to be listed."""
 
@@ -90,14 +101,14 @@ def _offer(node: Mapping[str, Any]) -> Offer:
 def _listed(row: "sqlite3.Row | tuple[Any, ...]") -> Listed:
     schedule_id, needs, paused, failures, coming, definition, *rest = row
     ahead, running, state, finished, past = rest
-    made = json.loads(definition)
+    made = _document(definition)
     next_run_at = coming if ahead is None else min(coming, ahead)
     return Listed(
         id=schedule_id,
         cron=made["cron"],
         tz=made["tz"],
-        run=made["run"],
-        handler=made["handler"],
+        run=made.get("run"),
+        handler=made.get("handler"),
         needs=needs,
         misfire=made["misfire"],
         overlap=made["overlap"],
@@ -111,6 +122,18 @@ def _listed(row: "sqlite3.Row | tuple[Any, ...]") -> Listed:
         last_finished_at=finished,
         past=tuple(past.split()) if past else (),
     )
+
+
+def _document(definition: str) -> Mapping[str, Any]:
+    """Read what is listed of a definition; of one that can't be read, what stands for it."""
+    try:
+        made = json.loads(definition)
+    except (ValueError, RecursionError):
+        return _UNREADABLE
+    if not isinstance(made, dict):
+        return _UNREADABLE
+    sound = all(isinstance(made.get(name), type(each)) for name, each in _UNREADABLE.items())
+    return made if sound and {"run", "handler"} <= made.keys() else _UNREADABLE
 
 
 def glob(pattern: str) -> str:

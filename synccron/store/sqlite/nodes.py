@@ -5,7 +5,7 @@ it is dead and has no claims. Until then a node that was stopped may wake and go
 """
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ from synccron.clock import Clock
 from synccron.errors import IdTaken
 from synccron.model.lease import Node, Session, Term
 from synccron.model.time import Duration
-from synccron.store.codec import decode, encode
+from synccron.store.codec import decode, encode, readable
 from synccron.store.sqlite.jobs import check_session
 from synccron.store.sqlite.sessions import Sessions
 from synccron.store.sqlite.writer import Transaction
@@ -51,13 +51,13 @@ def end(transaction: Transaction, sessions: Sessions, session: str) -> None:
     db = transaction.db
     row = db.execute("SELECT record FROM nodes WHERE session = ?", (session,)).fetchone()
     if row is not None:
-        node = decode(Node, row[0])
         db.execute("DELETE FROM nodes WHERE session = ?", (session,))
-        count(db, node.counters)
-        db.execute(
-            "UPDATE meta SET last_tick_at = ?1 WHERE ?1 > coalesce(last_tick_at, 0)",
-            (node.ticked_at,),
-        )
+        for node in readable(_recorded, row):
+            count(db, node.counters)
+            db.execute(
+                "UPDATE meta SET last_tick_at = ?1 WHERE ?1 > coalesce(last_tick_at, 0)",
+                (node.ticked_at,),
+            )
     db.execute("UPDATE leader SET session = NULL, node = NULL WHERE session = ?", (session,))
     sessions.remove(session)
 
@@ -130,6 +130,11 @@ def resign(transaction: Transaction, term: Term) -> None:
         "UPDATE leader SET session = NULL, node = NULL WHERE session = ? AND epoch = ?",
         (term.session, term.epoch),
     )
+
+
+def nodes_of(records: Iterable[str], sessions: Sessions, clock: Clock) -> list[Node]:
+    """Make nodes of what is stored; what can't be read is as if it were not there."""
+    return list(readable(lambda record: node_of(record, sessions, clock), records))
 
 
 def node_of(record: str, sessions: Sessions, clock: Clock) -> Node:

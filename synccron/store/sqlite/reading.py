@@ -17,6 +17,7 @@ from synccron.model.plan import Due
 from synccron.model.schedule import Revision, Schedule, Tombstone
 from synccron.model.time import Instant, slot_name
 from synccron.store.base import Look, Where
+from synccron.store.codec import readable
 from synccron.store.sqlite.chunks import CHUNK_FIELDS, chunk_of
 from synccron.store.sqlite.deeds import deed_of
 from synccron.store.sqlite.listing import LABELLED, glob
@@ -55,7 +56,8 @@ class Shelf:
     """How one kind of record is read.
 
     `select` gives the record's columns; `key` orders it, the newest (or last) first where `newest`.
-    The other fields name the columns that conditions are about; "" where one does not apply.
+    `nodes`: nodes alone read it, and pass over what can't be read. The other fields name the
+    columns that conditions are about; "" where one does not apply.
     """
 
     select: str
@@ -68,6 +70,7 @@ class Shelf:
     since: str = ""
     state: str = ""
     phase: str = ""
+    nodes: bool = False
 
 
 def _columns(table: str, names: Sequence[str]) -> str:
@@ -155,7 +158,10 @@ SHELVES: dict[type[Any], Shelf] = {
         id="job_id",
     ),
     Notice: Shelf(
-        select=_columns("notices", ("record", "session", "mod")), make=notice_of, key=("seq",)
+        select=_columns("notices", ("record", "session", "mod")),
+        make=notice_of,
+        key=("seq",),
+        nodes=True,
     ),
     Deed: Shelf(
         select=_columns("deeds", ("record",)),
@@ -188,7 +194,8 @@ def read_page(
     width = len(shelf.key)
     rows = db.execute(statement, [*values, limit + 1]).fetchall()
     more = json.dumps(rows[limit - 1][:width]) if len(rows) > limit else None
-    return [shelf.make(row[width:]) for row in rows[:limit]], more
+    make = readable if shelf.nodes else map
+    return list(make(shelf.make, (row[width:] for row in rows[:limit]))), more
 
 
 def due_of(db: sqlite3.Connection, schedule: Schedule) -> Due:
@@ -209,7 +216,7 @@ def due_of(db: sqlite3.Connection, schedule: Schedule) -> Due:
     )
     return Due(
         schedule=schedule,
-        intentions=tuple(map(job_of, intentions)),
+        intentions=tuple(readable(job_of, intentions)),
         taken=frozenset(slot for (slot,) in taken),
         missed=tuple(map(miss_of, missed)),
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from synccron.model.job import Attempt, DeadLetter, Job, Miss
 from synccron.model.schedule import Cursor, Definition, Revision, Schedule
-from synccron.store.codec import decode, encode
+from synccron.store.codec import decode, definition_of, encode, readable
 
 Row = tuple[Any, ...]
 
@@ -71,7 +71,7 @@ SCHEDULE_INSERT = (
 )
 SCHEDULE_SELECT = (
     f"SELECT {', '.join(f's.{name}' for name in (*_STATE_FIELDS, *_CURSOR_FIELDS, 'cursor_mod'))},"
-    " r.definition,"
+    " s.id, r.definition,"
     " (SELECT min(run_at) FROM jobs AS i WHERE i.schedule_id = s.id AND i.phase = 'intended'"
     " AND i.phase <> 'settled')"
     " FROM schedules AS s JOIN revisions AS r ON r.schedule_id = s.id AND r.version = s.version"
@@ -90,9 +90,9 @@ _NO_ATTEMPTS = "[]"
 
 
 @lru_cache(maxsize=4096)
-def read_definition(text: str) -> Definition:
+def read_definition(text: str, schedule_id: str) -> Definition:
     """Read a definition; what many jobs share is read once."""
-    return decode(Definition, text)
+    return definition_of(text, schedule_id)
 
 
 def job_of(row: Row) -> Job:
@@ -107,7 +107,10 @@ def job_of(row: Row) -> Job:
 
 def failed_on(row: Row) -> str | None:
     """Read the node whose attempt failed, where a job waits for a retry."""
-    return None if row[_RETRY_DELAY] is None else job_of(row[: len(JOB_FIELDS)]).failed_on
+    if row[_RETRY_DELAY] is None:
+        return None
+    job = next(readable(job_of, [row[: len(JOB_FIELDS)]]), None)
+    return None if job is None else job.failed_on
 
 
 def job_values(job: Job, mod: int) -> list[Any]:
@@ -133,9 +136,9 @@ def schedule_of(row: Row) -> Schedule:
     """Make a schedule of a row of SCHEDULE_SELECT."""
     state, rest = row[: len(_STATE_FIELDS)], row[len(_STATE_FIELDS) :]
     version, created_at, updated_at, paused, until, reason, paused_by, paused_at, mod = state
-    *cursor, cursor_mod, definition, ahead = rest
+    *cursor, cursor_mod, schedule_id, definition, ahead = rest
     return Schedule(
-        definition=read_definition(definition),
+        definition=read_definition(definition, schedule_id),
         version=version,
         created_at=created_at,
         updated_at=updated_at,
@@ -174,7 +177,8 @@ def cursor_values(cursor: Cursor, mod: int) -> list[Any]:
 def revision_of(row: Row) -> Revision:
     """Make a revision of the columns REVISION_FIELDS."""
     values = dict(zip(REVISION_FIELDS, row, strict=True))
-    return Revision(**values | {"definition": read_definition(values["definition"])})
+    definition = read_definition(values["definition"], values["schedule_id"])
+    return Revision(**values | {"definition": definition})
 
 
 def revision_values(revision: Revision) -> list[Any]:

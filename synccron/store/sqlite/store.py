@@ -150,7 +150,7 @@ class SqliteStore:
             if cast("Any", kind) is Due:
                 items = [reading.due_of(db, schedule) for schedule in items]
             if cast("Any", kind) is Node:
-                items = [nodes.node_of(text, self.sessions, self._clock) for text in items]
+                items = nodes.nodes_of(items, self.sessions, self._clock)
             return _page(items, more)
 
     def due(self, look: Look, limit: int) -> Sequence[Due]:

@@ -14,6 +14,7 @@ from synccron.model.job import ACTIVE, Candidate, Job, bare
 from synccron.model.schedule import Definition
 from synccron.model.time import Instant
 from synccron.store.base import Mine
+from synccron.store.codec import readable
 from synccron.store.sqlite.rows import (
     ID,
     JOB_COLUMNS,
@@ -68,8 +69,8 @@ def waiting(
         for needs in offers
         for job in islice(_ready(db, needs, until, mine, each or limit, besides), limit)
     }
-    far = map(job_of, db.execute(_FAR, (until, until, limit)))
-    late = map(job_of, db.execute(_EXPIRED, (until, limit)))
+    far = readable(job_of, db.execute(_FAR, (until, until, limit)))
+    late = readable(job_of, db.execute(_EXPIRED, (until, limit)))
     for job in (*far, *(each for each in late if mine(each.id, each.needs, each.run_at, None))):
         if job.needs in offers:
             found[job.id] = job
@@ -101,7 +102,9 @@ def _ready(
                 continue
             if not mine(row[ID], needs, row[RUN_AT], failed_on(row)):
                 continue
-            job = job_of(row[:-3])
+            job = next(readable(job_of, [row[:-3]]), None)
+            if job is None:
+                continue
             if phase != "intended" and not job.replaces:
                 if line not in left:
                     left[line] = min(each, room(db, job))
@@ -136,7 +139,7 @@ def active(db: sqlite3.Connection, schedule_id: str, besides: str = "") -> list[
             f"SELECT {JOB_COLUMNS} {_PHASE}", (schedule_id, phase, besides, ACTIVE)
         )
     ]
-    return sorted(map(job_of, rows), key=lambda other: (other.run_at, other.id))
+    return sorted(readable(job_of, rows), key=lambda other: (other.run_at, other.id))
 
 
 def _candidate(db: sqlite3.Connection, job: Job) -> Candidate:
@@ -154,7 +157,7 @@ def _candidate(db: sqlite3.Connection, job: Job) -> Candidate:
     text, version, mod = row
     return Candidate(
         job=job,
-        definition=read_definition(text),
+        definition=read_definition(text, job.schedule_id),
         version=version,
         seen=mod,
         active=beside,
@@ -168,7 +171,7 @@ def pinned(db: sqlite3.Connection, job: Job) -> Definition | None:
         "SELECT definition FROM revisions WHERE schedule_id = ? AND version = ?",
         (job.schedule_id, job.revision),
     ).fetchone()
-    return None if row is None else read_definition(row[0])
+    return None if row is None else read_definition(row[0], job.schedule_id or "")
 
 
 def stays_active(db: sqlite3.Connection, job: Job, read: Sequence[Job]) -> bool:

@@ -1,0 +1,89 @@
+"""Records that somebody spoilt hold up nobody else, and are told of by name."""
+
+import secrets
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from synccron.model.job import DeadLetter
+from synccron.model.time import SECOND
+from synccron.store.base import Where
+from tests.etcd import Members
+from tests.fuzz.records import EtcdPlace, Spoiling, SqlitePlace, filled, records, spoilings
+
+
+def short(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
+    """Give a folder that is not there yet; commands are called in the test's."""
+    monkeypatch.chdir(tmp_path)
+
+    def new() -> Path:
+        made = tmp_path / secrets.token_hex(4)
+        made.mkdir()
+        return made
+
+    return new
+
+
+def test_a_record_that_is_spoilt_in_a_file_holds_up_nobody_else(
+    folder: Callable[[], Path],
+) -> None:
+    @short(10)
+    @given(spoilings())
+    def fuzz(given: tuple[int, Spoiling]) -> None:
+        records(SqlitePlace(folder()), *given, some=5)
+
+    fuzz()
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.xdist_group("etcd")
+def test_a_record_that_is_spoilt_in_etcd_holds_up_nobody_else(etcd: Members) -> None:
+    @short(5)
+    @given(spoilings())
+    def fuzz(given: tuple[int, Spoiling]) -> None:
+        records(EtcdPlace(etcd.url(f"fuzz/{secrets.token_hex(8)}")), *given, some=5)
+
+    fuzz()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"id":"victim","later":1}', "9" * 400])
+def test_a_definition_that_cannot_be_read_is_given_up_at_once_and_can_be_registered_anew(
+    folder: Callable[[], Path], text: str
+) -> None:
+    place = SqlitePlace(folder())
+    with filled(place.url) as node:
+        with closing(sqlite3.connect(place.url, isolation_level=None)) as db:
+            db.execute("UPDATE revisions SET definition = ? WHERE schedule_id = 'victim'", (text,))
+        for _ in range(60):
+            node.advance_to(node.clock.now() + SECOND // 2)
+            node.dispatcher.turn()
+            node.worker.turn()
+        letters = node.store.read(DeadLetter, Where(schedule="victim")).items
+        (letter,) = (each for each in letters if each.kind == "dispatch")
+        assert letter.message.startswith("a stored Definition ")
+        node.register(id="victim", cron="* * * * * *")
+        begun = len(node.handlers.runs)
+        for run in node.handlers.runs:
+            run.end()
+        node.advance_to(node.clock.now() + 70 * SECOND)
+        for _ in range(4):
+            node.advance_to(node.clock.now() + SECOND // 2)
+            node.dispatcher.turn()
+            node.worker.turn()
+        assert "victim" in {run.invocation.schedule_id for run in node.handlers.runs[begun:]}
