@@ -10,9 +10,10 @@ WORKERS ?= 2
 FUZZ_MINUTES ?= 10
 MINUTES ?= 60
 STORE ?= sqlite
+SEEDS ?= 10000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz soak explore check format completions man deploy bench lock clean
+.PHONY: help demo test faults fuzz soak explore simulate check format completions man deploy bench lock clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +50,9 @@ fuzz: $(STAMP) $(ETCD)  ## spoilt expressions, files, crontabs, records and comm
 
 explore: $(STAMP)  ## every order of steps to a depth of 6, and a million random ones, against the laws
 	PYTHONPATH=. $(BIN)/python -m tests.simulation.explore
+
+simulate: $(STAMP)  ## SEEDS (10000) runs of whole nodes on a simulated clock, against the laws
+	PYTHONPATH=. $(BIN)/python -m tests.simulation.simulate --seeds $(SEEDS) --processes $(WORKERS)
 
 check: $(STAMP)  ## lint, format, types, the direction of imports
 	$(BIN)/ruff check .

@@ -27,7 +27,7 @@ def intentions_of(memory: Memory, schedule_id: str) -> list[Job]:
 def schedule_of(memory: Memory, schedule_id: str) -> Schedule:
     first = next(iter(intentions_of(memory, schedule_id)), None)
     stored = memory.state.schedules[schedule_id]
-    return replace(stored, ahead=None if first is None else first.run_at)
+    return stored if first is None else replace(stored, ahead=first.run_at)
 
 
 def look_at(memory: Memory, look: Look) -> list[Due]:
