@@ -24,6 +24,7 @@ ANSWER = 4 * 1024 * 1024  # bytes that a later one is to have, about
 _SHORTEST_TRY: Duration = 500
 _PAUSE = 0.1  # seconds between rounds through all members
 _PROBE = 0.3  # seconds for the question whether a member is there at all
+_KEEP_ALIVE = "/etcdserverpb.Lease/LeaseKeepAlive"
 _OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -156,11 +157,14 @@ class Etcd:
         request = self.messages.LeaseKeepAliveRequest(ID=lease)
 
         def method(client: Any) -> Callable[..., Any]:
-            def first(request: Any, **options: Any) -> Any:
-                answers = client.leasestub.LeaseKeepAlive(iter((request,)), **options)
-                return next(answers)
-
-            return first
+            # etcd answers each request of a stream. One request and no more is a plain call, which
+            # spares the threads that gRPC starts for a stream: half of what a node at rest did.
+            made: Callable[..., Any] = client.channel.unary_unary(
+                _KEEP_ALIVE,
+                request_serializer=self.messages.LeaseKeepAliveRequest.SerializeToString,
+                response_deserializer=self.messages.LeaseKeepAliveResponse.FromString,
+            )
+            return made
 
         return max(0, int(self._call(method, request, within).TTL))
 
