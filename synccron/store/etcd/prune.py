@@ -5,7 +5,7 @@ first, keys alone where they tell enough; what has ended does not change any mor
 round the leader lets etcd forget what it keeps of the past.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from synccron.model.schedule import Revision
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
 from synccron.store.base import Limits, Where
 from synccron.store.codec import decode, encode, readable
+from synccron.store.etcd import lines
 from synccron.store.etcd.cluster import Cluster
 from synccron.store.etcd.draft import Draft, Make, Refused, pair_of, ranges
 from synccron.store.etcd.layout import Kept, Pair, end_of, job_of, last_part, newest_first
@@ -26,7 +27,7 @@ from synccron.store.etcd.schedules import led
 
 PIECE = 100  # records that one piece removes
 LARGEST = 20 << 10  # bytes of a job with its output, more or less
-LOOK = 1000  # keys that one piece looks at
+LOOK = 1000  # records that one piece looks at
 PAST: Duration = 10 * MINUTE  # how much of the past etcd keeps for watches that broke
 
 
@@ -108,17 +109,13 @@ def _jobs(cluster: Cluster, limits: Limits, after: str) -> Find:
     The mark is how many of a line are kept in this round, and the last line.
     """
     kept, _, line = after.partition(" ") if after else (str(_most(cluster, limits)), "", "")
-    start = cluster.layout.kept("job", "")
-    begin = cluster.layout.kept("job", line) + b"0" if line else start  # after all of `line/`
-    kvs = cluster.etcd.range(begin, end_of(start), limit=1, keys_only=True).kvs
-    if not kvs:
-        return Find([], None)
-    found = kvs[0].key[len(start) :].split(b"/", 1)[0].decode()
+    begin = lines.end_of_line(cluster, line) if line else cluster.layout.kept("job", "")
+    passed, found = lines.next_long(cluster, begin, limits.least)
+    if found is None:
+        return Find([], None if passed is None else f"{kept} {passed}")
+    line = passed or line
     done = f"{kept} {found}"
     below = cluster.layout.kept("job", found, "")
-    count = cluster.etcd.range(below, end_of(below), count_only=True).count
-    if count <= limits.least:
-        return Find([], done)
     keys = [pair.key for pair in cluster.below(below, keys_only=True)]
     doomed = _old(cluster, keys, replace(limits, most=int(kept)))
     pairs = (pair for pair in ranges(cluster.etcd, doomed[:PIECE])[0] if pair is not None)
@@ -134,33 +131,15 @@ def _most(cluster: Cluster, limits: Limits) -> int:
     total = etcd.range(start, end_of(start), count_only=True).count
     if limits.bytes is None or total * LARGEST <= limits.bytes:
         return limits.most
-    lines = list(_lines(cluster))
+    sizes = list(lines.sizes(cluster))
     fits, wide = limits.least, limits.most
     while fits < wide:  # the largest number that fits
         middle = (fits + wide + 1) // 2
-        if sum(min(count, middle) * size for count, size in lines) <= limits.bytes:
+        if sum(min(count, middle) * size for count, size in sizes) <= limits.bytes:
             fits = middle
         else:
             wide = middle - 1
     return fits
-
-
-def _lines(cluster: Cluster) -> Iterator[tuple[int, int]]:
-    """Give of each line how many jobs it has, and how many bytes its newest one takes."""
-    start = begin = cluster.layout.kept("job", "")
-    while True:
-        kvs = cluster.etcd.range(begin, end_of(start), limit=1).kvs
-        if not kvs:
-            return
-        line = kvs[0].key[len(start) :].split(b"/", 1)[0].decode()
-        below = cluster.layout.kept("job", line, "")
-        count = cluster.etcd.range(below, end_of(below), count_only=True).count
-        output = cluster.one(cluster.layout.hung("out", last_part(kvs[0].key)))
-        size = (
-            2 * len(kvs[0].key) + len(kvs[0].value) + (0 if output is None else len(output.value))
-        )
-        yield count, size
-        begin = cluster.layout.kept("job", line) + b"0"
 
 
 def _old(cluster: Cluster, keys: Sequence[bytes], limits: Limits) -> list[bytes]:
@@ -254,7 +233,7 @@ def _misses(cluster: Cluster, limits: Limits, after: str) -> Find:
 
 def _revisions(cluster: Cluster, limits: Limits, after: str) -> Find:
     """Find revisions that explain no slot which is kept: neither by their time nor for a job."""
-    pairs, mark = _some(cluster, "rev", after)
+    pairs, mark = _doubtful(cluster, after)
     read = _read(Revision, pairs)
     history = _history(cluster, {each.schedule_id for _, each in read})
     used: dict[str, frozenset[int | None]] = {}
@@ -275,6 +254,28 @@ def _revisions(cluster: Cluster, limits: Limits, after: str) -> Find:
         if each.version not in used[each.schedule_id]:
             doomed.append(pair)
     return Find(_removing(cluster, doomed), mark)
+
+
+def _doubtful(cluster: Cluster, after: str) -> tuple[list[Pair], str | None]:
+    """Read the next revisions that may be of no use any more, and the mark to go on from.
+
+    The only one of a schedule is not: most schedules have no other, and are not looked at.
+    """
+    start = cluster.layout.kept("rev", "")
+    begin = bytes.fromhex(after) + b"\0" if after else start
+    named, more = lines.named(cluster, "rev", begin)
+    with cluster.view() as view:
+        few = [
+            key
+            for line, keys in named
+            if len(keys) > 1 or not view.registered(line)
+            for key in keys
+        ]
+    last = named[-1][1][-1] if named else b""
+    if len(few) > LOOK:
+        few, last, more = few[:LOOK], few[LOOK - 1], True
+    pairs, _ = ranges(cluster.etcd, few)
+    return [pair for pair in pairs if pair is not None], last.hex() if more else None
 
 
 def _letters(cluster: Cluster, limits: Limits, after: str) -> Find:
