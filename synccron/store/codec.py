@@ -37,9 +37,15 @@ class _Unknown(_Unreadable):
     """A stored record has a field that the model does not: a later version wrote it."""
 
 
-def encode(value: object) -> JsonText:
-    """Write a value as canonical JSON: sorted keys, no spaces, ASCII."""
-    return _ENCODER.encode(_plain(value))
+def encode(value: object, **instead: int) -> JsonText:
+    """Write a value as canonical JSON: sorted keys, no spaces, ASCII.
+
+    `instead`: numbers that are written for fields of a record, whatever it has there.
+    """
+    plain = _plain(value)
+    if instead:
+        plain.update(instead)
+    return _ENCODER.encode(plain)
 
 
 def decode(kind: type[T], text: str | bytes) -> T:

@@ -82,23 +82,26 @@ class Cluster:
             yield self.read_view([(start, end_of(start))], texts=TEXTS)
 
     @contextmanager
-    def view_with(self, lacking: Callable[[View], Sequence[bytes]]) -> Iterator[View]:
-        """Give a whole view in which texts of schedules can be asked for that it may be lacking.
+    def view_with(
+        self, choose: Callable[[View], Sequence[str]], *kinds: str
+    ) -> Iterator[tuple[View, Sequence[str]]]:
+        """Give a whole view, and the schedules that are chosen in it, with texts of these kinds.
 
-        What changes at this moment is lacking still; whoever watches is told of the change.
+        What changes at this moment may be lacking; whoever watches is told of the change.
         """
         with self.view() as view:
             view.trim()  # now, so that what is not lacking is there still when the rest is
-            keys = lacking(view)
-            if not keys:
-                yield view
+            chosen = choose(view)
+            lacking = view.lacking(chosen, *kinds)
+            if not lacking:
+                yield view, chosen
                 return
-        pairs = [pair for pair in ranges(self.etcd, keys)[0] if pair is not None]
+        pairs = [pair for pair in ranges(self.etcd, lacking)[0] if pair is not None]
         # A text that is newer than the view is of use when the view has come so far.
         self.horizon.wrote(max((pair.mod for pair in pairs), default=0))
         with self.view() as view:
             view.learn(pairs)
-            yield view
+            yield view, choose(view)
 
     def read_view(
         self,
@@ -151,8 +154,8 @@ class Cluster:
 
     def candidates(self, jobs: Sequence[Job]) -> list[Candidate]:
         """Complete jobs with what a decision on them looks at."""
-        ids = {job.schedule_id for job in jobs if job.schedule_id is not None}
-        with self.view_with(lambda view: view.lacking(ids, "sched")) as view:
+        ids = list({job.schedule_id for job in jobs if job.schedule_id is not None})
+        with self.view_with(lambda _: ids, "sched") as (view, _):
             unknown = {name for name in ids if view.lacking([name], "sched")}
             known = [job for job in jobs if job.schedule_id not in unknown]
             pinned = self._pinned(view, known)

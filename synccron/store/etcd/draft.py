@@ -128,7 +128,7 @@ class Draft:
     @property
     def depth(self) -> int:
         """How much of etcd's limit it takes at the least."""
-        return min(self._flat, self._nested)
+        return self._flat if self._groups == 1 else min(self._flat, self._nested)
 
     def operations(self, room: int = DEEPEST) -> list[Any]:
         """Give the writes, in nested transactions where the room is not enough for one list."""

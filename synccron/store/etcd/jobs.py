@@ -30,6 +30,7 @@ from synccron.store.etcd.draft import Answer, Draft, Refused
 from synccron.store.etcd.layout import (
     Pair,
     escaped,
+    fence_in,
     fence_of,
     job_of,
     job_text,
@@ -255,8 +256,8 @@ def _begin(
     place: int,
     now: Instant,
 ) -> None:
-    job = claimed(candidate, at.node, at.id, 0, now)
-    text = job_text(job, place)
+    job = claimed(candidate, at.node, at.id, fence_in(place), now)
+    text = job_text(job)
     draft.delete(cluster.layout.due(candidate.job))
     draft.put(cluster.layout.run(job), text)
     draft.put(cluster.layout.job(job), text)

@@ -199,16 +199,18 @@ def place_of(job_id: str) -> tuple[str, Instant] | None:
     return None if slot is None else (schedule_id, slot)
 
 
-def job_text(job: Job, place: int | None = None) -> bytes:
-    """Write a job's record.
+def job_text(job: Job) -> bytes:
+    """Write a job's record."""
+    return encode(job, mod=0).encode()
 
-    With `place`, its newest token is the revision of the write, and this place in it: a value
-    cannot hold the revision that writes it, so it is filled in when the record is read.
+
+def fence_in(place: int) -> int:
+    """Give what is written for a token that is made by the write itself, at a place in it.
+
+    The token is the revision of the write and that place. A value cannot hold the revision that
+    writes it, so it is filled in when the record is read.
     """
-    if place is not None:
-        newest = replace(job.attempts[-1], fence=-1 - place)
-        job = replace(job, attempts=(*job.attempts[:-1], newest))
-    return encode(replace(job, mod=0) if job.mod else job).encode()
+    return -1 - place
 
 
 def job_of(pair: Pair, base: int) -> Job:
@@ -230,7 +232,7 @@ def _filled(job: Job, pair: Pair, base: int) -> Job:
     if not job.attempts or job.attempts[-1].fence >= 0:
         return job
     newest: Attempt = job.attempts[-1]
-    fence = fence_of(pair.mod, -1 - newest.fence, base)
+    fence = fence_of(pair.mod, fence_in(newest.fence), base)
     return replace(job, attempts=(*job.attempts[:-1], replace(newest, fence=fence)))
 
 
@@ -252,7 +254,7 @@ def standing_text(schedule: Schedule) -> bytes:
 
 def cursor_text(cursor: Cursor) -> bytes:
     """Write a cursor."""
-    return encode(replace(cursor, mod=0)).encode()
+    return encode(cursor, mod=0).encode()
 
 
 def schedule_of(

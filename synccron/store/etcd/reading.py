@@ -117,14 +117,13 @@ def _views(
 
 def due_soon(cluster: Cluster, look: Look, limit: int) -> list[Due]:
     """Read what the leader has to decide, the longest due first."""
-
-    def due_ids(view: View) -> list[str]:
-        return view.due_ids(look, limit)
-
-    with cluster.view_with(lambda view: view.lacking(due_ids(view), "sched", "cursor")) as view:
+    with cluster.view_with(lambda view: view.due_ids(look, limit), "sched", "cursor") as (
+        view,
+        names,
+    ):
         found = [
             (schedule, tuple(job for entry in view.intentions(name) for job in entry.jobs))
-            for name in due_ids(view)
+            for name in names
             if (schedule := view.schedule(name)) is not None
         ]
     intentions = {each.id: intended for each, intended in found}
