@@ -200,3 +200,93 @@ def test_what_was_acknowledged_and_is_gone_is_found() -> None:
 
 def test_a_violation_says_in_one_line_what_is_wrong() -> None:
     assert str(Violation(law="durable", subject="x", message="is gone")) == "durable: x: is gone"
+
+
+def test_a_write_of_a_term_that_was_over_is_found() -> None:
+    whole = [history(WHOLE, MISSED)]
+    assert judge(whole, quiet=True, decided=[1, 1, 2, 2, 3]) == ()
+    (found,) = judge(whole, quiet=True, decided=[1, 2, 1, 2])
+    assert (found.law, found.subject) == ("a deposed leader changes nothing", "epoch 1")
+
+
+def test_an_attempt_after_one_that_completed_is_found() -> None:
+    again = replace(WHOLE[0], attempts=(attempt(1, fence=5), attempt(2, fence=6)))
+    assert laws(judge([history([again, WHOLE[1]], MISSED)], quiet=True)) == ["one settlement"]
+
+
+def test_a_settled_job_with_an_attempt_under_way_is_found() -> None:
+    under_way = attempt(1, fence=5, outcome=None, finished_at=None)
+    open_ended = replace(WHOLE[0], attempts=(under_way,))
+    assert laws(judge([history([open_ended, WHOLE[1]], MISSED)], quiet=True)) == ["one settlement"]
+
+
+def noted(job: Job, began: int, ended: int) -> list[Deed]:
+    """What a handler of a job's only attempt writes down."""
+    deed = Deed(job_id=job.id, attempt=1, fence=job.fence or 0, ended=False, at=began)
+    return [deed, replace(deed, ended=True, at=ended)]
+
+
+def test_two_attempts_that_ran_at_once_are_found_whatever_the_wall_clocks_said() -> None:
+    stopping = definition(overlap="skip")
+    lone = [replace(each, alone=True) for each in WHOLE]
+    both = replace(history(lone, MISSED), revisions=[revision(stopping, 1, NOW, at("22:01:00"))])
+    apart = [*noted(lone[0], 0, 10), *noted(lone[1], 10, 20)]
+    assert judge([both], apart, quiet=True, clocks_agreed=False) == ()
+    beside = [*noted(lone[0], 0, 11), *noted(lone[1], 10, 20)]
+    assert laws(judge([both], beside, quiet=True, clocks_agreed=False)) == ["no overlap"]
+    goes_on = replace(stopping, on_disconnect="continue")
+    going = replace(both, revisions=[revision(goes_on, 1, NOW, at("22:01:00"))])
+    assert judge([going], beside, quiet=True, clocks_agreed=False) == ()
+
+
+def test_an_attempt_that_was_begun_twice_is_found() -> None:
+    deeds = [*noted(WHOLE[0], 0, 10), *noted(WHOLE[1], 20, 30), *noted(WHOLE[1], 20, 30)]
+    assert laws(judge([history(WHOLE, MISSED)], deeds, quiet=True)) == ["one settlement"]
+
+
+def test_an_attempt_that_somebody_saw_gone_did_not_end_by_itself() -> None:
+    deeds = noted(WHOLE[0], 0, 10) + noted(WHOLE[1], 20, 30)
+    killed = [*deeds[:3], replace(deeds[3], gone=True)]
+    assert laws(judge([history(WHOLE, MISSED)], killed, quiet=True)) == ["at least once"]
+
+
+def test_a_job_that_was_begun_and_is_gone_is_found_unless_retention_may_have_taken_it() -> None:
+    deeds = noted(WHOLE[0], 0, 10) + noted(WHOLE[1], 20, 30)
+    less = [history(WHOLE[:1], [*MISSED, miss(at("22:04:00"), at("22:04:00"), 1)])]
+    assert judge(less, deeds, quiet=True) == ()
+    assert laws(judge(less, deeds, quiet=True, whole=True)) == ["no slot vanishes"]
+
+
+def test_what_runs_on_is_found() -> None:
+    found = judge([history(WHOLE, MISSED)], quiet=True, left=["4711 sleep 600"])
+    assert laws(found) == ["nothing is left behind"]
+
+
+def test_a_failed_job_without_a_dead_letter_is_found() -> None:
+    failed = [replace(WHOLE[0], state="failed"), WHOLE[1]]
+    lost = history(failed, MISSED)
+    assert laws(judge([lost], quiet=True, whole=True)) == ["at least once"]
+    again = replace(WHOLE[1], id="retry:job:x", kind="retry", slot=None, retry_of=failed[0].id)
+    again = replace(again, attempts=(attempt(fence=9),))
+    assert judge([replace(lost, jobs=[*failed, again])], quiet=True, whole=True) == ()
+
+
+def test_what_was_registered_and_cancelled_is_held_against_the_records() -> None:
+    whole = [history(WHOLE, MISSED)]
+    assert judge(whole, quiet=True, registered=[("job", 1)], cancelled=["other"]) == ()
+    assert laws(judge(whole, quiet=True, registered=[("job", 2)])) == ["durable"]
+    assert laws(judge(whole, quiet=True, cancelled=[WHOLE[0].id])) == ["durable"]
+
+
+def test_a_slot_that_is_missed_though_nothing_is_in_the_way_is_found() -> None:
+    whole = [history(WHOLE, MISSED)]
+    assert judge(whole, quiet=True, well=(at("22:03:30"), at("22:05:00"))) == ()
+    missed = judge(whole, quiet=True, well=(at("22:02:00"), at("22:05:00")))
+    assert laws(missed) == ["service goes on"]
+    late = judge(whole, quiet=True, well=(at("22:04:00"), at("22:05:01")))
+    assert laws(late) == ["service goes on"]
+
+
+def test_what_a_removed_schedule_has_left_is_judged_too() -> None:
+    gone = replace(history([replace(WHOLE[0], state="running")], []), schedule=None)
+    assert laws(judge([gone], quiet=True)) == ["at least once"]
