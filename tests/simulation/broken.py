@@ -6,11 +6,14 @@ Two belts hold some laws; then both are left out.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from synccron.model.job import Admission, Claim, Job, Order, Receipt, Settlement
 from synccron.model.lease import Session, Term
 from synccron.model.plan import Plan
+from synccron.model.schedule import Schedule
 from synccron.model.time import Instant
+from synccron.store.base import Store, Where
 from tests.simulation.memory.jobs import active_of, update
 from tests.simulation.memory.schedules import write_plan
 from tests.simulation.memory.state import Memory
@@ -116,6 +119,39 @@ class Forgetful(MemoryStore):
         receipt = super().enqueue(order, keep)
         self.memory.state = kept
         return receipt
+
+
+class Spoilt:
+    """A real store of which some verbs are broken."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __getattr__(self, verb: str) -> Any:
+        return getattr(self._store, verb)
+
+
+class AnyTerm(Spoilt):
+    """It takes the writes of any term for those of the one that is current, and of any cursor."""
+
+    def dispatch(self, term: Term, plans: Sequence[Plan]) -> Sequence[bool]:
+        current = next(iter(self._store.read(Term).items), term)
+        cursors = {each.id: each.cursor.mod for each in self._store.read(Schedule).items}
+        blind = [replace(each, seen=cursors.get(each.schedule_id, 0)) for each in plans]
+        return self._store.dispatch(current, blind)
+
+
+class AnyToken(Spoilt):
+    """It takes a late result for that of the newest attempt."""
+
+    def settle(self, settlements: Sequence[Settlement], now: Instant) -> Sequence[Job | None]:
+        ids = [each.job.id for each in settlements]
+        newest = {job.id: job.fence for job in self._store.read(Job, Where(ids=ids)).items}
+        late = [
+            replace(each, claim=replace(each.claim, fence=newest.get(each.job.id) or 0))
+            for each in settlements
+        ]
+        return self._store.settle(late, now)
 
 
 class Leaking(Script):

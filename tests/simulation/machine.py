@@ -63,14 +63,14 @@ class Around(Protocol):
     def take(self, step: Step, caller: Caller | None = None) -> None:
         """Take a step."""
 
-    def open(self, clock: Clock) -> MemoryStore:
+    def open(self, clock: Clock) -> Store:
         """Open the store."""
 
     def handlers(self) -> Script:
         """Make the handlers of a process."""
 
-    def gone(self, node: str) -> None:
-        """Let the store see that a node's process is gone, as far as it can."""
+    def end(self, node: str, store: Store) -> None:
+        """Let a node's process be gone, and what it had open."""
 
 
 class OwnClock:
@@ -100,7 +100,7 @@ class Wire:
     changes_at_once = MemoryStore.changes_at_once
     jobs_at_once = MemoryStore.jobs_at_once
 
-    def __init__(self, caller: "Caller", around: Around, store: MemoryStore) -> None:
+    def __init__(self, caller: "Caller", around: Around, store: Store) -> None:
         self._caller, self._around, self._store = caller, around, store
         self._life = caller.life
 
@@ -108,7 +108,8 @@ class Wire:
         """Hear of nothing: news come by `Machine.hear`."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Close it."""
+        self._store.close()
 
     def __getattr__(self, verb: str) -> Any:
         """Give a verb of the store, at the end of the wire."""
@@ -143,7 +144,8 @@ class Wire:
             raise Killed
         if how == "unreachable" or self._caller.cut:
             raise StoreError(f"{verb}: the store cannot be reached")
-        with self._store.torn() if how == "amid" else nullcontext():
+        torn = getattr(self._store, "torn", nullcontext)
+        with torn() if how == "amid" else nullcontext():
             answer = act()
         self._note(verb, words, answer)
         if how in ("after", "amid"):
@@ -186,6 +188,7 @@ class Machine:
         self.script: Script | None = None
         self._left: list[Running] = []
         self.meets: list[Meeting] = []
+        self._store: Store | None = None
         self._loops: dict[str, Loop] = {}
         self._due: dict[str, int] = {}
         self._busy: set[str] = set()
@@ -214,7 +217,8 @@ class Machine:
             luck=lambda: 0.5,
         )
         script = around.handlers()
-        wire = Wire(self, around, around.open(self.clock))
+        self._store = around.open(self.clock)
+        wire = Wire(self, around, self._store)
         self.script = script
         self._busy = {"process"}
         try:
@@ -239,7 +243,8 @@ class Machine:
         if self.script is not None:
             self.script.vanish()
             self._left += self.script.running.values()
-        self._around.gone(self.name)
+        if self._store is not None:
+            self._around.end(self.name, self._store)
         self._drop()
 
     def term(self, drain: Duration) -> None:
@@ -325,7 +330,7 @@ class Machine:
 
     def _drop(self) -> None:
         self.life += 1
-        self.node = self.script = None
+        self.node = self.script = self._store = None
         self._loops, self._due = {}, {}
         self._busy = set()
         self._rung = 0

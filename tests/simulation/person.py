@@ -50,6 +50,8 @@ class Person:
                     continue
                 except (SynccronError, Killed):
                     break
+                finally:
+                    wire.close()
                 break
         finally:
             self._busy = False

@@ -31,14 +31,14 @@ class Played:
 def play(setting: Setting, steps: Sequence[Step], build: Build = WHOLE) -> Played:
     """Take the steps of a run from its beginning, come to rest, and judge."""
     world = World(setting, build)
-    world.begin()
-    for step in steps:
-        world.take(step)
-    found = world.rest()
-    state = world.memory.state
-    slots = sum(job.kind == "slot" for job in state.jobs.values())
-    slots += sum(miss.count for miss in state.misses.values())
-    return Played(found, slots, sum(not deed.ended for deed in world.deeds))
+    try:
+        world.begin()
+        for step in steps:
+            world.take(step)
+        found = world.rest()
+    finally:
+        world.place.close()
+    return Played(found, world.slots, sum(not deed.ended for deed in world.deeds))
 
 
 def shrink(setting: Setting, steps: Sequence[Step], fails: Fails) -> tuple[Setting, list[Step]]:

@@ -3,18 +3,22 @@
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
 from synccron.model.time import SECOND
+from synccron.store.base import Store
 from tests.simulation import broken
+from tests.simulation.places import in_memory, on_disk
 from tests.simulation.simulate import play, shrink
 from tests.simulation.steps import Setting, Step, draw, shown
-from tests.simulation.world import WHOLE, Build, World
+from tests.simulation.world import Build, World
 
 RUNS = int(os.environ.get("SYNCCRON_RUNS", "240"))
 PIECES = 12
+ON_DISK = 4
 BOUND = 100  # seeds within which a broken build is seen
 
 
@@ -33,7 +37,7 @@ def deeds_of(seed: int) -> str:
     for step in steps:
         world.take(step)
     world.rest()
-    return repr((world.deeds, world.decided, world.clock.now(), world.memory.state.mark))
+    return repr((world.deeds, world.decided, world.clock.now(), world.place.mark()))
 
 
 @pytest.mark.parametrize("seed", [3, 8])
@@ -52,20 +56,16 @@ def test_a_seed_gives_the_same_run_in_any_process(seed: int) -> None:
 @pytest.mark.parametrize(
     ("build", "laws"),
     [
-        (Build(store=broken.NoEpoch), {"a deposed leader changes nothing"}),
-        (Build(store=broken.NoKey), {"one job per slot", "no slot vanishes"}),
-        (Build(store=broken.EarlyCursor), {"no slot vanishes"}),
-        (Build(store=broken.BlindClaim), {"one settlement"}),
-        (Build(store=broken.UnguardedOverlap), {"no overlap", "one settlement"}),
-        (Build(store=broken.UnguardedSettle), {"one settlement"}),
-        (Build(store=broken.Forgetful), {"durable"}),
+        (Build(place=in_memory(broken.NoEpoch)), {"a deposed leader changes nothing"}),
+        (Build(place=in_memory(broken.NoKey)), {"one job per slot", "no slot vanishes"}),
+        (Build(place=in_memory(broken.EarlyCursor)), {"no slot vanishes"}),
+        (Build(place=in_memory(broken.BlindClaim)), {"one settlement"}),
+        (Build(place=in_memory(broken.UnguardedOverlap)), {"no overlap", "one settlement"}),
+        (Build(place=in_memory(broken.UnguardedSettle)), {"one settlement"}),
+        (Build(place=in_memory(broken.Forgetful)), {"durable"}),
         (Build(handlers=broken.Leaking), {"nothing is left behind"}),
     ],
-    ids=lambda each: (
-        ""
-        if isinstance(each, set)
-        else (each.store.__name__ if each.handlers is WHOLE.handlers else each.handlers.__name__)
-    ),
+    ids=["epoch", "key", "cursor", "claim", "overlap", "token", "durable", "left"],
 )
 def test_a_broken_build_is_seen_within_a_hundred_runs(build: Build, laws: set[str]) -> None:
     for seed in range(BOUND):
@@ -75,8 +75,34 @@ def test_a_broken_build_is_seen_within_a_hundred_runs(build: Build, laws: set[st
     pytest.fail(f"{BOUND} runs, and it was not seen")
 
 
+@pytest.mark.parametrize("seed", range(ON_DISK))
+def test_no_law_breaks_in_the_same_runs_on_sqlite(seed: int, tmp_path: Path) -> None:
+    setting, steps = draw(seed)
+    found = play(setting, steps, Build(place=on_disk(tmp_path))).violations
+    assert not found, "\n".join([shown(setting, steps), *map(str, found)])
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "law", "seeds"),
+    [
+        (broken.AnyTerm, "no slot vanishes", range(20, 30)),
+        (broken.AnyToken, "one settlement", range(15, 25)),
+    ],
+)
+def test_a_broken_sqlite_is_seen_within_ten_runs(
+    spoilt: Callable[[Store], Store], law: str, seeds: range, tmp_path: Path
+) -> None:
+    for seed in seeds:
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        found = play(*draw(seed), Build(place=on_disk(folder, spoilt))).violations
+        if law in {each.law for each in found}:
+            return
+    pytest.fail(f"{len(seeds)} runs, and it was not seen")
+
+
 def test_a_run_that_fails_is_made_short_and_still_fails() -> None:
-    build = Build(store=broken.Forgetful)
+    build = Build(place=in_memory(broken.Forgetful))
     setting, steps = draw(0)
 
     def fails(setting: Setting, steps: Sequence[Step]) -> bool:

@@ -4,6 +4,7 @@ One thread does it all: a loop that waits for the store, or for a clock, lets th
 within its call. So what may come between any read and its write does.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -11,11 +12,11 @@ from synccron.clock import Clock, ManualClock
 from synccron.model.judge import Deed, judge
 from synccron.model.ledger import Violation
 from synccron.model.time import MINUTE, SECOND, Duration
+from synccron.store.base import Store
 from synccron.store.history import read_history
 from tests.simulation.machine import LEASE, Caller, Machine
-from tests.simulation.memory.state import Memory
-from tests.simulation.memory.store import MemoryStore
 from tests.simulation.person import Person
+from tests.simulation.places import IN_MEMORY, Made
 from tests.simulation.script import Script
 from tests.simulation.steps import Meeting, Setting, Step
 
@@ -27,7 +28,7 @@ LONGEST: Duration = 5 * MINUTE  # until everything has settled, at rest
 class Build:
     """What a run is made of; a broken one shows that the judge sees it."""
 
-    store: type[MemoryStore] = MemoryStore
+    place: Made = IN_MEMORY
     handlers: type[Script] = Script
 
 
@@ -37,17 +38,19 @@ WHOLE = Build()
 class World:
     """Everything there is. `calm`: attempts end well, and soon. `meets`: what any calls meet.
 
+    `slots` is how many the last judgement was of.
     `decided` are the epochs of terms as they began, and of leaders' writes, as the store took them.
     """
 
     def __init__(self, setting: Setting, build: Build = WHOLE) -> None:
         self.setting = setting
         self.clock = ManualClock()
-        self.memory = Memory(self.clock, cluster=setting.cluster)
+        self.place = build.place(self.clock, setting.cluster)
         self.deeds: list[Deed] = []
         self.decided: list[int] = []
         self.meets: list[Meeting] = []
         self.calm = False
+        self.slots = 0
         self._build = build
         self._luck = Random(setting.seed)  # noqa: S311 - a seed shall give the same run
         self._began = self.clock.now() - self.clock.monotonic()
@@ -64,20 +67,18 @@ class World:
 
     # What machines ask.
 
-    def open(self, clock: Clock) -> MemoryStore:
+    def open(self, clock: Clock) -> Store:
         """Open the store."""
-        return self._build.store(self.memory, clock)
+        return self.place.open(clock)
 
     def handlers(self) -> Script:
         """Make the handlers of a process."""
         seed, monotonic = self.setting.seed, self.clock.monotonic
         return self._build.handlers(seed, monotonic, self.deeds, lambda: self.calm)
 
-    def gone(self, node: str) -> None:
-        """Let the store see that a node's process is gone, as far as it can."""
-        for session, seat in self.memory.state.seats.items():
-            if seat.node.id == node:
-                self.memory.kill(session)
+    def end(self, node: str, store: Store) -> None:
+        """Let a node's process be gone, and what it had open."""
+        self.place.end(node, store)
 
     def go(self, ms: Duration) -> None:
         """Let time pass, with whatever comes meanwhile."""
@@ -99,7 +100,7 @@ class World:
     def take(self, step: Step, caller: Caller | None = None) -> None:
         """Take a step."""
         if step.who == "user":
-            before = self.memory.state.mark
+            before = self.place.mark()
             self.person.give(step)
             self._tell(before)
         elif step.who == "all":
@@ -136,11 +137,10 @@ class World:
         for name in self.setting.names:
             self.take(Step("user", "pause", (name, 0)))
         # What a clock that was wrong has queued for later starts then, and not now (law 6).
-        state = self.memory.state
-        latest = max((job.run_at for job in state.unsettled()), default=0)
+        latest = max((job.run_at for job in self.place.unsettled()), default=0)
         self.clock.jump(max(0, latest - self.clock.now()))
         left = LONGEST
-        while state.open and left > 0:
+        while self.place.unsettled() and left > 0:
             self.go(SECOND)
             left -= SECOND
         return found or self.judge(quiet=True)
@@ -149,13 +149,12 @@ class World:
         self, *, quiet: bool = False, well: tuple[int, int] | None = None
     ) -> tuple[Violation, ...]:
         """Judge what is there."""
-        store = self.open(self.clock)
-        histories = []
+        histories, store = [], self.open(self.clock)
         for name in self.setting.names:
-            try:
+            with suppress(LookupError):
                 histories.append(read_history(store, name))
-            except LookupError:
-                continue
+        self.slots = sum(job.kind == "slot" for each in histories for job in each.jobs)
+        self.slots += sum(miss.count for each in histories for miss in each.misses)
         return judge(
             histories,
             self.deeds,
@@ -217,12 +216,12 @@ class World:
                 self._turn(machine, step.what)
 
     def _turn(self, machine: Machine, name: str) -> None:
-        before = self.memory.state.mark
+        before = self.place.mark()
         machine.turn(name)
         self._tell(before)
 
     def _tell(self, before: int) -> None:
         """Let news of the store come to those who listen."""
-        if self.memory.state.mark != before:
+        if self.place.mark() != before:
             for each in self.machines:
                 each.hear()
