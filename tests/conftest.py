@@ -7,6 +7,14 @@ import pytest
 from tests.etcd import Members, needed
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what nodes on a cluster write on their host, their logs, out of the system's folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STATE_DIRECTORY", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def etcd() -> Iterator[Members]:
     """One member for all tests of this process; each takes a prefix of its own."""

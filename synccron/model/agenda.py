@@ -71,8 +71,11 @@ class Agenda:
         }
 
     def entries(self) -> list[Entry]:
-        """Give the instants in order."""
-        return [self._entries[slot] for slot in sorted(self._entries)[: self._most]]
+        """Give the instants in order, and the ids of each."""
+        found = [self._entries[slot] for slot in sorted(self._entries)[: self._most]]
+        for each in found:
+            each.ids.sort()
+        return found
 
     def _note(self, slot: Instant, schedule_id: str) -> None:
         entry = self._entries.setdefault(slot, Entry(slot))

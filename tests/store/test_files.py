@@ -205,6 +205,7 @@ def test_a_plain_path_and_a_url_name_the_same_store(place):
 
 
 def test_the_default_store_is_the_users_own_where_there_is_no_systems(monkeypatch, tmp_path):
+    monkeypatch.delenv("STATE_DIRECTORY")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr("synccron.store._SYSTEM", str(tmp_path / "none"))
     monkeypatch.setenv("XDG_STATE_HOME", "/state dir")
