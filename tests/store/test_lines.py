@@ -7,7 +7,9 @@ import pytest
 
 from synccron.clock import SystemClock
 from synccron.store import open_store
+from synccron.store.etcd import draft as drafts
 from synccron.store.etcd import lines
+from synccron.store.etcd.layout import end_of
 from synccron.store.etcd.store import EtcdStore
 from tests.etcd import Members
 
@@ -60,3 +62,17 @@ def test_all_lines_that_are_longer_are_found_and_no_other(store, least):
 
 def test_the_size_of_each_line_is_told_once(store):
     assert sorted(count for count, _ in lines.sizes(store.cluster)) == sorted(LENGTHS.values())
+
+
+def test_many_ranges_are_read_at_once_each_whole_and_all_at_one_revision(store, monkeypatch):
+    monkeypatch.setattr(drafts, "PAGE", 2)
+    layout = store.cluster.layout
+    starts = [layout.kept("job", line, "") for line in LENGTHS]
+    wanted = [(start, end_of(start)) for start in starts]
+    before = list(drafts.ranges_below(store.cluster.etcd, wanted))
+    assert len({pair.key for pair in before}) == len(before) == sum(LENGTHS.values())
+    draft = store.cluster.draft()
+    draft.put(layout.kept("job", "a", "later", "a:later"), b"x")
+    revision = store.cluster.commit(draft).revision
+    assert list(drafts.ranges_below(store.cluster.etcd, wanted, revision - 1)) == before
+    assert len(list(drafts.ranges_below(store.cluster.etcd, wanted))) == len(before) + 1

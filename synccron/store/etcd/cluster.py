@@ -11,7 +11,16 @@ from synccron.model.schedule import Definition, Revision
 from synccron.model.time import Instant
 from synccron.store.codec import decode, unreadable
 from synccron.store.etcd.client import Etcd
-from synccron.store.etcd.draft import Answer, Draft, Make, commit, commit_each, pair_of, ranges
+from synccron.store.etcd.draft import (
+    Answer,
+    Draft,
+    Make,
+    commit,
+    commit_each,
+    pair_of,
+    ranges,
+    ranges_below,
+)
 from synccron.store.etcd.layout import (
     Kept,
     Layout,
@@ -111,9 +120,12 @@ class Cluster:
     ) -> View:
         """Read ranges of `watched/` into a view, all at one revision (0: now)."""
         view = View(self.layout, self.base, texts)
+        if len(wanted) > 1:
+            for pair in ranges_below(self.etcd, wanted, revision):
+                view.set(pair)
+            return view
         for start, end in wanted:
             for answer in self.etcd.pages(start, end, revision):
-                revision = revision or answer.header.revision
                 for kv in answer.kvs:
                     view.set(pair_of(kv))
         return view

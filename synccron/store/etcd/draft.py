@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from math import ceil, isqrt
 from typing import Any
 
-from synccron.store.etcd.client import Etcd
+from synccron.store.etcd.client import PAGE, Etcd
 from synccron.store.etcd.layout import Pair, end_of
 
 MOST_OPERATIONS = 120  # of etcd's 128: of one list
@@ -227,6 +227,30 @@ def ranges(etcd: Etcd, keys: Sequence[bytes], revision: int = 0) -> tuple[list[P
         revision = revision or answer.header.revision
         found += [_first(each) for each in answer.responses]
     return found, revision
+
+
+def ranges_below(
+    etcd: Etcd, wanted: Sequence[tuple[bytes, bytes]], revision: int = 0
+) -> Iterator[Pair]:
+    """Read some ranges as they were at one revision (0: now): many, most of which have few keys."""
+    for n in range(0, len(wanted), MOST_OPERATIONS):
+        piece = wanted[n : n + MOST_OPERATIONS]
+        asked = [
+            etcd.messages.RequestOp(
+                request_range=etcd.messages.RangeRequest(
+                    key=start, range_end=end, limit=PAGE, revision=revision
+                )
+            )
+            for start, end in piece
+        ]
+        answer = etcd.txn([], asked, [])
+        revision = revision or answer.header.revision
+        for (_, end), each in zip(piece, answer.responses, strict=True):
+            kvs = each.response_range.kvs
+            yield from map(pair_of, kvs)
+            if each.response_range.more:
+                for page in etcd.pages(kvs[-1].key + b"\0", end, revision):
+                    yield from map(pair_of, page.kvs)
 
 
 def firsts(etcd: Etcd, starts: Sequence[bytes]) -> list[Pair | None]:

@@ -12,9 +12,9 @@ from typing import TypeVar
 from synccron.errors import StaleTerm, StoreAuth
 from synccron.model.job import DeadLetter, Job, Miss
 from synccron.model.lease import Term
-from synccron.model.schedule import Revision
+from synccron.model.schedule import Cursor, Revision
 from synccron.model.time import MINUTE, SECOND, Duration, Instant
-from synccron.store.base import Limits, Where
+from synccron.store.base import Limits
 from synccron.store.codec import decode, encode, readable
 from synccron.store.etcd import lines
 from synccron.store.etcd.cluster import Cluster
@@ -22,7 +22,6 @@ from synccron.store.etcd.draft import Draft, Make, Refused, pair_of, ranges
 from synccron.store.etcd.layout import Kept, Pair, end_of, job_of, last_part, newest_first
 from synccron.store.etcd.nodes import sums_of
 from synccron.store.etcd.orders import forget
-from synccron.store.etcd.reading import schedules
 from synccron.store.etcd.schedules import led
 
 PIECE = 100  # records that one piece removes
@@ -344,8 +343,16 @@ def _some(cluster: Cluster, kind: str, after: str) -> tuple[list[Pair], str | No
 
 def _history(cluster: Cluster, names: set[str]) -> dict[str, Instant]:
     """Tell where the history of each schedule begins; removed ones have none."""
-    found, _ = schedules(cluster, Where(ids=sorted(names)), None, len(names))
-    return {each.id: each.cursor.history_from for each in found}
+    layout, ordered = cluster.layout, sorted(names)
+    cursors, revision = ranges(cluster.etcd, [layout.watched("cursor", each) for each in ordered])
+    moved, _ = ranges(cluster.etcd, [layout.watched("history", each) for each in ordered], revision)
+    return {
+        name: max(cursor.history_from, int(at.value) if at and at.value.isdigit() else 0)
+        for name, pair, at in zip(ordered, cursors, moved, strict=True)
+        for cursor in readable(
+            lambda text: decode(Cursor, text), () if pair is None else (pair.value,)
+        )
+    }
 
 
 def _any(cluster: Cluster, kind: str, name: str) -> bool:
