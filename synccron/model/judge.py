@@ -13,7 +13,9 @@ from itertools import pairwise
 from synccron.model.job import DeadLetter, Job, Miss
 from synccron.model.ledger import Law, Ledger, Violation
 from synccron.model.schedule import Revision, Schedule
-from synccron.model.time import Instant, format_instant
+from synccron.model.time import SECOND, Duration, Instant, format_instant
+
+PROMPT: Duration = 2 * SECOND  # a slot is decided within this of its instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +263,6 @@ def _service(histories: Iterable[History], since: Instant, until: Instant) -> It
                 yield _broken("service goes on", miss.schedule_id, message)
         if history.schedule is not None:
             undecided = history.schedule.undecided_at
-            if undecided is not None and undecided < until:
+            if undecided is not None and undecided < until - PROMPT:
                 message = f"has not decided {format_instant(undecided)}"
                 yield _broken("service goes on", history.schedule.id, message)

@@ -280,10 +280,10 @@ def test_what_was_registered_and_cancelled_is_held_against_the_records() -> None
 
 def test_a_slot_that_is_missed_though_nothing_is_in_the_way_is_found() -> None:
     whole = [history(WHOLE, MISSED)]
-    assert judge(whole, quiet=True, well=(at("22:03:30"), at("22:05:00"))) == ()
+    assert judge(whole, quiet=True, well=(at("22:03:30"), at("22:05:01"))) == ()
     missed = judge(whole, quiet=True, well=(at("22:02:00"), at("22:05:00")))
     assert laws(missed) == ["service goes on"]
-    late = judge(whole, quiet=True, well=(at("22:04:00"), at("22:05:01")))
+    late = judge(whole, quiet=True, well=(at("22:04:00"), at("22:05:03")))
     assert laws(late) == ["service goes on"]
 
 
