@@ -2,17 +2,21 @@
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from synccron.clock import Clock, ManualClock
 from synccron.model.job import Job
+from synccron.model.time import Duration
 from synccron.store import open_store
 from synccron.store.base import Store, Where
 from synccron.store.history import read_all
 from tests.simulation.memory.state import Memory
 from tests.simulation.memory.store import MemoryStore
+from tests.simulation.steps import Setting
 
+READS = frozenset({"read", "due", "waiting", "active", "needs", "lost", "cancelling", "followed"})
 Spoilt = Callable[[Store], Store]  # what a broken build makes of a store
 
 
@@ -35,16 +39,51 @@ class Place(Protocol):
         """Leave nothing open."""
 
 
+class Behind:
+    """A store that is read through a mirror: what is read was so a while ago.
+
+    Whoever has written sees that. Writes compare what is there now, as ever.
+    """
+
+    changes_at_once = MemoryStore.changes_at_once
+    jobs_at_once = MemoryStore.jobs_at_once
+
+    def __init__(self, store: MemoryStore, clock: Clock, lag: Duration) -> None:
+        self._store, self._clock, self._lag = store, clock, lag
+        self._old = Memory(store.memory.clock, cluster=store.memory.cluster)
+        self._mirror = MemoryStore(self._old, clock)
+        self._look()
+
+    def __getattr__(self, verb: str) -> Any:
+        """Give a verb of the store, or of its mirror."""
+        if verb in READS:
+            if self._clock.monotonic() >= self._looked_at + self._lag:
+                self._look()
+            return getattr(self._mirror, verb)
+        return partial(self._write, getattr(self._store, verb))
+
+    def _write(self, act: Callable[..., Any], *words: Any) -> Any:
+        try:
+            return act(*words)
+        finally:
+            self._look()
+
+    def _look(self) -> None:
+        self._old.state = self._store.memory.state.copy()
+        self._looked_at = self._clock.monotonic()
+
+
 class InMemory:
     """The store in memory."""
 
-    def __init__(self, clock: ManualClock, kind: type[MemoryStore], *, cluster: bool) -> None:
-        self.memory = Memory(clock, cluster=cluster)
-        self._kind = kind
+    def __init__(self, clock: ManualClock, kind: type[MemoryStore], setting: Setting) -> None:
+        self.memory = Memory(clock, cluster=setting.cluster)
+        self._kind, self._lag = kind, setting.lag
 
     def open(self, clock: Clock) -> Store:
         """Open it."""
-        return cast("Store", self._kind(self.memory, clock))
+        store = self._kind(self.memory, clock)
+        return cast("Store", Behind(store, clock, self._lag) if self._lag else store)
 
     def end(self, node: str, store: Store) -> None:  # noqa: ARG002 - nothing is open
         """Let the store see it, as far as it can."""
@@ -101,12 +140,12 @@ class OnDisk:
             each.close()
 
 
-Made = Callable[[ManualClock, bool], Place]
+Made = Callable[[ManualClock, Setting], Place]
 
 
 def in_memory(kind: type[MemoryStore] = MemoryStore) -> Made:
     """Let runs have a store in memory."""
-    return lambda clock, cluster: InMemory(clock, kind, cluster=cluster)
+    return lambda clock, setting: InMemory(clock, kind, setting)
 
 
 IN_MEMORY = in_memory()

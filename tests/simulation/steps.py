@@ -76,13 +76,15 @@ class Step:
 class Setting:
     """What a run begins with. `seed` decides the fate of each attempt.
 
-    `labels` are which nodes carry `gpu=yes`, `off` how far each node's wall clock is off.
+    `labels` are which nodes carry `gpu=yes`, `off` how far each node's wall clock is off. `lag`:
+    what is read was so up to this long ago.
     """
 
     seed: int
     names: tuple[str, ...]
     nodes: int = 2
     cluster: bool = False
+    lag: Duration = 0
     ahead: Duration = 9 * SECOND
     concurrency: int = 2
     labels: tuple[bool, ...] = (True, False, False)
@@ -170,7 +172,8 @@ def draw(seed: int, length: int = 34) -> tuple[Setting, tuple[Step, ...]]:
         labels=tuple(luck.random() < 0.6 for _ in range(nodes)),
         off=tuple(luck.choice((0, 0, 0, -300, 400, 1500)) for _ in range(nodes)),
     )
-    return setting, tuple(_step(luck, setting) for _ in range(length))
+    lag = (0, 0, 300, 1500)[seed % 4] if setting.cluster else 0
+    return replace(setting, lag=lag), tuple(_step(luck, setting) for _ in range(length))
 
 
 def _step(luck: Random, setting: Setting) -> Step:

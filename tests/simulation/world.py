@@ -45,7 +45,7 @@ class World:
     def __init__(self, setting: Setting, build: Build = WHOLE) -> None:
         self.setting = setting
         self.clock = ManualClock()
-        self.place = build.place(self.clock, setting.cluster)
+        self.place = build.place(self.clock, setting)
         self.deeds: list[Deed] = []
         self.decided: list[int] = []
         self.meets: list[Meeting] = []
