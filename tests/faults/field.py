@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -63,16 +64,36 @@ def note(ctx):
 
 @dataclass
 class Tried:
-    """A line of the table that `make faults` prints."""
+    """A line of the table that `make faults` prints; `row` is its number in docs/reliability.md.
 
+    `took` are the seconds until all was well again after each fault, where that was measured.
+    """
+
+    row: str
     fault: str
     times: int = 0
     slots: int = 0
     broken: list[str] = field(default_factory=list)
+    took: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def healing(self, most: float = PATIENCE) -> Iterator[None]:
+        """Measure what is waited for after a fault; it must not take more than `most` seconds."""
+        begun = SystemClock().monotonic()
+        yield
+        self.took.append((SystemClock().monotonic() - begun) / 1000)
+        self.times += 1
+        assert self.took[-1] <= most, f"well again after {self.took[-1]:.1f} s only"
 
 
 TRIED: list[Tried] = []
+
+
+def seeded(number: int) -> random.Random:
+    """Give the luck of a test; each piece of a release's run has another."""
+    piece = int(os.environ.get("SYNCCRON_PIECE", "0"))
+    return random.Random(1_000_003 * piece + number)  # noqa: S311 - a seed that can be repeated
 
 
 class Field:
@@ -206,9 +227,9 @@ def until(seen: Callable[[], bool], what: str, every: float = 0.02) -> None:
 
 
 @contextmanager
-def trying(fault: str) -> Iterator[Tried]:
+def trying(fault: str, row: str = "") -> Iterator[Tried]:
     """Note what a test tries in the table, also where it fails."""
-    tried = Tried(fault)
+    tried = Tried(row, fault)
     TRIED.append(tried)
     try:
         yield tried

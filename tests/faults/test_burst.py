@@ -36,7 +36,10 @@ def test_a_burst_is_written_before_its_second_and_leaves_the_lease_undisturbed(
         return term
 
     monkeypatch.setattr(SqliteStore, "campaign", recorded)
-    with trying(f"{MANY} slots in one second") as tried, Client(path, create=True) as client:
+    with (
+        trying("very many slots in one second", "F22") as tried,
+        Client(path, create=True) as client,
+    ):
         # Far enough that all are registered before the first is written, and near enough to wait.
         slot = to_datetime(clock.now()) + timedelta(seconds=16 + MANY / 500)
         slot = slot.replace(microsecond=0)

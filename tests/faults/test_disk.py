@@ -116,9 +116,8 @@ def sound(path: Path) -> str:
 def test_a_disk_that_fails_at_any_call_loses_nothing_that_was_acknowledged(
     tmp_path: Path, code: int
 ) -> None:
-    with trying(
-        f"the disk fails at the n-th call ({'full' if code == FULL else 'error'})"
-    ) as tried:
+    kind = "full" if code == FULL else "error"
+    with trying(f"the disk fails at its n-th call ({kind})", "F18") as tried:
         for fail_at in range(1, CALLS + 1):
             folder = tmp_path / str(fail_at)
             work = Work(str(folder / "synccron.db"))
@@ -167,7 +166,7 @@ def lost_after(folder: Path, query: str, seed: int) -> list[list[str]]:
 
 
 def test_law_7_what_was_acknowledged_survives_a_loss_of_power(tmp_path: Path) -> None:
-    with trying("the power goes") as tried:
+    with trying("the power goes at any point", "F17") as tried:
         lost = lost_after(tmp_path, "", seed=7)
         tried.times = len(lost)
         tried.broken += [str(each) for each in lost if each]

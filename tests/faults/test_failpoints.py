@@ -64,7 +64,10 @@ NAMES = ("quick", "catching", "slow", "flaky", "python")
 def play(folder: Path, store: str | None, leases: tuple[str, str], point: str) -> None:
     """Kill a node at a point, let another go on, and judge the whole."""
     folder.mkdir()
-    with playing(folder, store, leases) as made, trying(f"killed {point}") as tried:
+    with (
+        playing(folder, store, leases) as made,
+        trying("node killed right before or after each write", "F3") as tried,
+    ):
         (folder / "failing.py").write_text(FAILING)
         register(made, {name: SCHEDULES[name] for name in NAMES})
         made.start("n1", module="failing", FAILPOINT=point)

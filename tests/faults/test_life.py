@@ -1,6 +1,5 @@
 """What owners do while slots are due, jobs that kill their node, and long queues: the laws hold."""
 
-import random
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ from synccron.client import Client, Schedule
 from synccron.clock import ManualClock, SystemClock
 from synccron.model.time import DAY
 from tests.etcd import Members
-from tests.faults.field import LONG, command, playing, register, settle_down, trying, until
+from tests.faults.field import LONG, command, playing, register, seeded, settle_down, trying, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -31,7 +30,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_schedules_are_edited_paused_and_removed_while_they_are_due(
     tmp_path: Path, url: str
 ) -> None:
-    luck = random.Random(20_261_124)  # noqa: S311 - a seed that can be repeated
+    luck = seeded(20_261_124)
     names = [f"edited-{number}" for number in range(6)]
 
     def drawn() -> dict[str, Any]:
@@ -43,7 +42,10 @@ def test_schedules_are_edited_paused_and_removed_while_they_are_due(
             "run": command("true"),
         }
 
-    with playing(tmp_path, url, ("2s", "4s")) as made, trying("edits under running nodes") as tried:
+    with (
+        playing(tmp_path, url, ("2s", "4s")) as made,
+        trying("schedules edited, paused and removed while due", "F31") as tried,
+    ):
         register(made, {"steady": {"cron": "* * * * * *", "run": command("true")}})
         register(made, {name: drawn() for name in names})
         for node in ("n1", "n2"):
@@ -86,7 +88,10 @@ def test_a_job_that_kills_its_node_is_given_up_and_retried_once_by_hand(
         "poison": {"cron": "0 0 1 1 *", "run": POISON, "cwd": str(tmp_path)},
         "healthy": {"cron": "* * * * * *", "run": command("true")},
     }
-    with playing(tmp_path, url, ("2s", "2s")) as made, trying("a job that kills its node") as tried:
+    with (
+        playing(tmp_path, url, ("2s", "2s")) as made,
+        trying("a job that kills its node", "F33") as tried,
+    ):
         register(made, schedules)
 
         def start() -> None:
@@ -125,7 +130,10 @@ def test_a_week_without_nodes_is_decided_at_once_and_every_slot_has_its_record(
     tmp_path: Path, url: str, misfire: Any
 ) -> None:
     clock = ManualClock(SystemClock().now() - 7 * DAY)
-    with playing(tmp_path, url, ("2s", "4s")) as made, trying(f"a week down, {misfire}") as tried:
+    with (
+        playing(tmp_path, url, ("2s", "4s")) as made,
+        trying(f"all nodes down for a week, {misfire}", "F23") as tried,
+    ):
         with Client(made.store, create=True, clock=clock) as client:
             client.register(
                 Schedule(id="down", cron="* * * * * *", run=command("true"), misfire=misfire)
@@ -142,7 +150,10 @@ def test_a_week_without_nodes_is_decided_at_once_and_every_slot_has_its_record(
 def test_a_long_queue_drains_and_what_is_due_meanwhile_is_not_held_up(
     tmp_path: Path, url: str
 ) -> None:
-    with playing(tmp_path, url, ("2s", "4s")) as made, trying("a long queue") as tried:
+    with (
+        playing(tmp_path, url, ("2s", "4s")) as made,
+        trying("a long queue, and what is due meanwhile", "F22") as tried,
+    ):
         register(
             made,
             {

@@ -52,8 +52,9 @@ def noop(ctx): pass
 
 @dataclass
 class Torment:
-    """What a handler does, and what is to be told of it."""
+    """What a handler does, by its number in docs/reliability.md, and what is to be told of it."""
 
+    row: str
     fields: dict[str, object]
     state: str
     code: int | None = None
@@ -74,52 +75,64 @@ QUICK = {"timeout": "700ms", "kill_after": "300ms"}
 TORMENTS = {
     # On a busy machine TERM may come before a handler has begun, which then ends by it.
     "ignores TERM": Torment(
-        {"run": "trap '' TERM; while :; do sleep 1; done", **QUICK}, "timed_out", codes=(137, 143)
+        "F24",
+        {"run": "trap '' TERM; while :; do sleep 1; done", **QUICK},
+        "timed_out",
+        codes=(137, 143),
     ),
     "a Python handler that ignores it": Torment(
-        {"handler": "torments:deaf", **QUICK}, "timed_out", codes=(137, 143)
+        "F24", {"handler": "torments:deaf", **QUICK}, "timed_out", codes=(137, 143)
     ),
-    "sleeps past its timeout": Torment({"run": "sleep 600", **QUICK}, "timed_out", 143),
+    "sleeps past its timeout": Torment("F29", {"run": "sleep 600", **QUICK}, "timed_out", 143),
     "a Python handler that sleeps past it": Torment(
-        {"handler": "torments:sleeps", **QUICK}, "timed_out", codes=(1, 137, 143)
+        "F29", {"handler": "torments:sleeps", **QUICK}, "timed_out", codes=(1, 137, 143)
     ),
     "double-forks and calls setsid": Torment(
-        {"run": "(setsid sh -c 'setsid sleep 600 &' &) ; exit 0"}, "completed", 0
+        "F25", {"run": "(setsid sh -c 'setsid sleep 600 &' &) ; exit 0"}, "completed", 0
     ),
-    "writes very much": Torment({"run": f"head -c {FLOOD} /dev/zero | tr '\\0' x"}, "completed", 0),
+    "writes very much": Torment(
+        "F27", {"run": f"head -c {FLOOD} /dev/zero | tr '\\0' x"}, "completed", 0
+    ),
     "a Python handler that writes very much": Torment(
-        {"handler": "torments:floods", "input": FLOOD}, "completed", 0
+        "F27", {"handler": "torments:floods", "input": FLOOD}, "completed", 0
     ),
-    "writes binary": Torment({"run": "head -c 300000 /dev/urandom; exit 4"}, "failed", 4),
-    "closes its stdout": Torment({"run": "exec >&- 2>&-; sleep 0.3; exit 3"}, "failed", 3),
+    "writes binary": Torment("F27", {"run": "head -c 300000 /dev/urandom; exit 4"}, "failed", 4),
+    "closes its stdout": Torment("F27", {"run": "exec >&- 2>&-; sleep 0.3; exit 3"}, "failed", 3),
     "allocates without end": Torment(
-        {"run": python(ALLOCATES), "limits": {"memory": "200M"}}, "failed", 1
+        "F28", {"run": python(ALLOCATES), "limits": {"memory": "200M"}}, "failed", 1
     ),
     "a Python handler that allocates without end": Torment(
-        {"handler": "torments:allocates", "limits": {"memory": "400M"}}, "failed", 1, "MemoryError"
+        "F28",
+        {"handler": "torments:allocates", "limits": {"memory": "400M"}},
+        "failed",
+        1,
+        "MemoryError",
     ),
     "spins": Torment(
-        {"run": "while :; do :; done", "limits": {"cpu": 1}}, "failed", 152, "1 s of CPU"
+        "F28", {"run": "while :; do :; done", "limits": {"cpu": 1}}, "failed", 152, "1 s of CPU"
     ),
     "a Python handler that spins": Torment(
-        {"handler": "torments:spins", "limits": {"cpu": 1}}, "failed", 152, "1 s of CPU"
+        "F28", {"handler": "torments:spins", "limits": {"cpu": 1}}, "failed", 152, "1 s of CPU"
     ),
-    "segfaults": Torment({"run": "kill -SEGV $$"}, "failed", 139, "SIGSEGV"),
+    "segfaults": Torment("F29", {"run": "kill -SEGV $$"}, "failed", 139, "SIGSEGV"),
     "a Python handler that segfaults": Torment(
-        {"handler": "torments:segfaults"}, "failed", 139, "SIGSEGV"
+        "F29", {"handler": "torments:segfaults"}, "failed", 139, "SIGSEGV"
     ),
     "a Python handler that leaves": Torment(
-        {"handler": "torments:leaves"}, "failed", 3, "exit status 3"
+        "F29", {"handler": "torments:leaves"}, "failed", 3, "exit status 3"
     ),
-    "exits while its child holds the pipe": Torment({"run": "sleep 600 & exit 5"}, "failed", 5),
+    "exits while its child holds the pipe": Torment(
+        "F26", {"run": "sleep 600 & exit 5"}, "failed", 5
+    ),
     "a Python handler whose child holds the pipe": Torment(
-        {"handler": "torments:holds"}, "completed", 0
+        "F26", {"handler": "torments:holds"}, "completed", 0
     ),
     "deletes its cwd": Torment(
-        {"run": "rmdir ../doomed; exit 0", "cwd": "{doomed}"}, "completed", 0
+        "F29", {"run": "rmdir ../doomed; exit 0", "cwd": "{doomed}"}, "completed", 0
     ),
-    "fills a disk": Torment({"run": "head -c 10M /dev/zero > {small}/file"}, "failed", 1),
+    "fills a disk": Torment("F28", {"run": "head -c 10M /dev/zero > {small}/file"}, "failed", 1),
     "forks without end": Torment(
+        "F28",
         {"run": python(FORKS), "user": "nobody", "limits": {"processes": 40}, "timeout": "5m"},
         "failed",
         9,
@@ -231,7 +244,7 @@ def test_a_node_outlives_a_handler_that(watched: Watched, name: str) -> None:
     if "user" in torment.fields and not ROOT:
         pytest.skip("only root may run as others")
     (watched.made.folder / "doomed").mkdir(exist_ok=True)
-    with trying(name) as tried:
+    with trying(f"handler: {name}", torment.row) as tried:
         job = watched.run(f"t-{list(TORMENTS).index(name)}")
         torment.judge(job)
         watched.check()
@@ -240,7 +253,7 @@ def test_a_node_outlives_a_handler_that(watched: Watched, name: str) -> None:
 
 def test_many_jobs_leave_memory_descriptors_and_processes_as_they_were(watched: Watched) -> None:
     early = watched.memory()
-    with trying(f"{JOBS} jobs") as tried:
+    with trying("very many jobs leave nothing", "F25") as tried:
         for share in range(10):
             ids = [
                 watched.client.trigger(name, key=f"{share}-{number}").id
