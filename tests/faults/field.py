@@ -22,7 +22,7 @@ from synccron.store import open_store
 from synccron.store.history import read_history
 
 LONG = os.environ.get("SYNCCRON_FAULTS") == "long"
-PATIENCE = 90.0
+PATIENCE = float(os.environ.get("SYNCCRON_PATIENCE", "90"))  # seconds
 NOTE = (
     'echo "$SYNCCRON_JOB_ID $SYNCCRON_ATTEMPT $SYNCCRON_FENCE begin" >> "$DEEDS"; {work};'
     ' echo "$SYNCCRON_JOB_ID $SYNCCRON_ATTEMPT $SYNCCRON_FENCE end" >> "$DEEDS"'

@@ -59,6 +59,10 @@ class Game:
         """Wait until another leader has begun its term."""
         until(lambda: self.epoch() > epoch, "another leader")
 
+    def answers(self, name: str) -> bool:
+        """Whether a node is there, and runs jobs or would."""
+        return name in [each.id for each in self.client.nodes() if each.handlers]
+
     def runs_on(self, more: int = 15) -> None:
         """Wait until handlers have run again."""
         before = len(self.made.done())

@@ -1,5 +1,7 @@
 """Wall clocks that are wrong, jump, and differ: no slot twice, none lost (law 6)."""
 
+import secrets
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,10 +10,21 @@ from synccron.client import Client, Schedule
 from synccron.clock import SystemClock
 from synccron.engine.node import Node
 from synccron.events import Event
+from synccron.model.judge import judge
+from synccron.model.time import HOUR, MINUTE, parse_instant
+from synccron.store import open_store
+from synccron.store.history import read_history
 from tests.etcd import Members
-from tests.faults.field import trying, until
+from tests.faults.field import command, playing, register, settle_down, trying, until
+from tests.faults.game import times
+from tests.faults.life import parse_slot
+from tests.faults.shifted import Shift
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300), pytest.mark.xdist_group("cluster")]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(200), pytest.mark.xdist_group("cluster")]
+
+
+AGES = SystemClock().now() - 60_000  # since 1970, and a minute
+SUMMER_ENDS = parse_instant("2027-10-31T00:59:57Z") - SystemClock().now()
 
 
 class SkewedClock(SystemClock):
@@ -55,30 +68,112 @@ def test_a_node_whose_clock_is_off_stops_leading_and_says_so(etcd: Members, tmp_
                 each.stop()
 
 
-@pytest.mark.parametrize("hours", [1, -1])
+JUMPS = {
+    "by +1 h": (HOUR,),
+    "by -1 h": (-HOUR,),
+    "5 min to and fro": (5 * MINUTE, -5 * MINUTE) * times(1, 3),
+    "to 1970": (-AGES,),
+    "into the end of summer time": (SUMMER_ENDS,),
+}
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "etcd"])
+@pytest.mark.parametrize("jumps", JUMPS)
 def test_a_wall_clock_that_jumps_runs_no_slot_twice(
-    etcd: Members, tmp_path: Path, hours: int
+    tmp_path: Path, backend: str, jumps: str, request: pytest.FixtureRequest
 ) -> None:
-    url = etcd.url(f"jump/{tmp_path.name}")
+    url = str(tmp_path / "synccron.db")
+    if backend == "etcd":
+        members: Members = request.getfixturevalue("etcd")
+        url = members.url(f"jump/{secrets.token_hex(4)}")
     clock = SkewedClock()
+    rules = ("skip", "catch_up_one", "catch_up_all")
     node = Node(url, id="n1", lease=2, node_lease=4, drain=0, clock=clock)
     with (
-        trying(f"a wall clock that jumps by {hours:+} h", "F14") as tried,
-        Client(url, create=True) as client,
+        trying(f"wall clock that jumps {jumps}", "F14") as tried,
+        Client(url, create=True, clock=clock) as client,
     ):
-        client.register(Schedule(id="quick", cron="* * * * * *", run="true"))
+        client.register(
+            *(
+                Schedule(id=rule, cron="* * * * * *", tz="Europe/Berlin", run="true", misfire=rule)
+                for rule in rules
+            )
+        )
         node.start()
         try:
-            until(lambda: len(client.jobs(states=["completed"])) > 2, "jobs to run")
-            clock.off = hours * 3_600_000
-            if hours > 0:
-                before = len(client.jobs())
-                until(lambda: len(client.jobs()) > before + 2, "jobs to run on")
+            until(lambda: ran(client) > 5, "jobs to run")
+            for off in JUMPS[jumps]:
+                before, begun = ran(client), clock.monotonic()
+                clock.off = off
+                if off > 0:
+                    until(lambda seen=before: ran(client) > seen + 5, "jobs to run on")  # type: ignore[misc]
+                    # What is queued for a time to come would wait for it when the clock is right.
+                    until(lambda: not client.jobs(states=["queued", "running"]), "the catch-up")
+                else:  # all that comes has its record: some turns of the node are to see that
+                    until(lambda since=begun: clock.monotonic() > since + 1500, "turns")  # type: ignore[misc]
+                tried.times += 1
             clock.off = 0
-            client.pause("quick")
-            until(lambda: not client.jobs(states=["queued", "running", "scheduled"]), "to settle")
-            jobs = client.jobs(limit=500)
-            assert len({job.slot for job in jobs}) == len(jobs)
-            tried.times, tried.slots = 1, len(jobs)
+            client.reset_cursor(*rules)
+            before, times_before = ran(client), tried.times
+            with tried.healing():
+                until(lambda seen=before: ran(client) > seen + 5, "jobs to run again")  # type: ignore[misc]
+            tried.times = times_before
+            settle_down(client, list(rules))
+            with open_store(url, clock=clock) as store:
+                histories = [read_history(store, rule) for rule in rules]
+            found = judge(histories, quiet=True)
+            tried.broken += map(str, found)
+            tried.slots = sum(len(each.jobs) for each in histories)
+            tried.slots += sum(miss.count for each in histories for miss in each.misses)
+            assert not found
+            most = max(len(each.jobs) for each in histories)
+            assert most < 100 * (len(JUMPS[jumps]) + 1) + 60, "more than a catch-up may run"
         finally:
             node.stop()
+
+
+def ran(client: Client) -> int:
+    """Count the jobs that have run."""
+    return len(client.jobs(states=["completed"], limit=2000))
+
+
+def test_two_clocks_half_a_minute_apart_lose_no_slot_and_double_none(
+    tmp_path: Path, etcd: Members
+) -> None:
+    begun = f'echo "$SYNCCRON_JOB_ID $(date +%s%3N)" >> {tmp_path}/begun'
+    schedules: dict[str, dict[str, object]] = {
+        "quick": {"cron": "* * * * * *", "run": command(begun)},
+        "catching": {"cron": "* * * * * *", "run": command(begun), "misfire": "catch_up_all"},
+        "one": {"cron": "*/3 * * * * *", "run": command(begun), "misfire": "catch_up_one"},
+    }
+    skew = {"n1": 14_000, "n2": -14_000}
+    with (
+        trying("clocks 28 s apart, the lead handed over", "F15") as tried,
+        playing(tmp_path, etcd.url(f"apart/{secrets.token_hex(4)}"), ("2s", "8s")) as made,
+        Client(made.store, create=True) as client,
+    ):
+        register(made, schedules)
+        for name, off in skew.items():
+            Shift(tmp_path / name).set(off)
+            made.start(name, module="tests.faults.shifted", SHIFT=str(tmp_path / name))
+        until(lambda: len([n for n in client.nodes() if n.handlers]) == 2, "two nodes")
+        for _ in range(times(3, 15)):
+            until(lambda: client.status().leader in skew, "a leader")
+            leader, epoch = client.status().leader, client.status().epoch or 0
+            before = len(made.done())
+            until(lambda seen=before: len(made.done()) > seen + 20, "jobs to run")  # type: ignore[misc]
+            assert leader is not None
+            made.nodes[leader].send_signal(signal.SIGTERM)
+            with tried.healing():
+                until(lambda seen=epoch: (client.status().epoch or 0) > seen, "the other")  # type: ignore[misc]
+            made.nodes[leader].wait(60)
+            made.start(leader, module="tests.faults.shifted", SHIFT=str(tmp_path / leader))
+            until(lambda: len([n for n in client.nodes() if n.handlers]) == 2, "two nodes")
+        settle_down(client, list(schedules))
+        made.judged(tried, list(schedules))
+    early = [
+        parse_slot(job_id) - int(at)
+        for job_id, at in (line.split() for line in (tmp_path / "begun").read_text().splitlines())
+    ]
+    tried.notes.append(f"the earliest start was {max(early) / 1000:.1f} s before its slot")
+    assert max(early) <= 15_000
