@@ -73,14 +73,14 @@ class Timeline:
             if new or each.cursor < starts[-1].cursor:
                 starts.append(each)
         self._stretches: list[tuple[Instant, Instant, Timetable]] = []
-        self._since: list[Instant] = []  # when each was registered
+        self._since: list[tuple[Instant, int]] = []  # when each was registered, and as what version
         for place, each in enumerate(starts):
             end = min([self.end, *(later.at + 1 for later in starts[place + 1 :])])
             if each.cursor < end:
                 made = each.definition
                 table = timetable(made.cron, made.tz, made.id)
                 self._stretches.append((each.cursor, end, table))
-                self._since.append(each.at)
+                self._since.append((each.at, each.version))
         self.start = min((first for first, _, _ in self._stretches), default=self.end)
 
     def count(self, first: Instant, last: Instant) -> int:
@@ -99,12 +99,13 @@ class Timeline:
                 return slot
         return FOREVER
 
-    def fits(self, span: Span, at: Instant) -> bool:
+    def fits(self, span: Span, at: Instant, revision: int | None = None) -> bool:
         """Tell whether a record that was written at an instant counts the slots that it covers.
 
         A change of the rhythm also decides slots that had been written ahead of it, by the rhythm
         before: so a record that begins in a stretch may be counted by that one alone. And one that
-        is older than the rhythm there counts otherwise.
+        is older than the rhythm there counts otherwise: by its instant, or, where a clock was ahead
+        of its time, by the `revision` that a job ran.
         """
         if self.count(span.first, span.last) == span.count:
             return True
@@ -112,9 +113,12 @@ class Timeline:
             start <= span.first < end
             and (
                 at < since
+                or (revision is not None and revision < version)
                 or (end <= span.last and table.count(span.first - 1, span.last) == span.count)
             )
-            for (start, end, table), since in zip(self._stretches, self._since, strict=True)
+            for (start, end, table), (since, version) in zip(
+                self._stretches, self._since, strict=True
+            )
         )
 
     def knows(self, slot: Instant) -> bool:
@@ -147,7 +151,7 @@ class Ledger:
         for job in jobs:
             if job.kind == "slot" and job.slot is not None:
                 self.jobs += self.first <= job.slot < self.end
-                self._add(Span(job.slot, job.slot, 1), job.created_at)
+                self._add(Span(job.slot, job.slot, 1), job.created_at, job.revision)
 
     def add_misses(self, misses: Iterable[Miss]) -> None:
         """Take in misses."""
@@ -177,14 +181,14 @@ class Ledger:
             passed = max(passed, span.last)
         yield from self._gap(passed + 1, until - 1)
 
-    def _add(self, span: Span, at: Instant) -> None:
+    def _add(self, span: Span, at: Instant, revision: int | None = None) -> None:
         if span.last < self.first:
             return
         if span.first < self.first:  # what it says of the time before, nobody can tell any more
             span = Span(self.first, span.last, self._timeline.count(self.first, span.last))
         elif not self._timeline.knows(span.first):
             pass  # beyond the cursor, or decided ahead of a change: it must not be there twice
-        elif not self._timeline.fits(span, at) and len(self._wrong) < NAMED:
+        elif not self._timeline.fits(span, at, revision) and len(self._wrong) < NAMED:
             self._wrong.append(span)
         self._spans.append(span)
         if len(self._spans) >= _PAGE + self._kept:

@@ -81,14 +81,18 @@ class Life:
             case "claim":
                 for each in self.due.intentions:
                     if each.run_at <= self.now:
-                        self.jobs[each.run_at] = replace(each, state="completed", revision=1)
+                        self.jobs[each.run_at] = replace(
+                            each, state="completed", revision=self.schedule.version
+                        )
             case "cron":
                 self.rhythm = (self.rhythm + 1) % len(RHYTHMS)
                 made = definition(cron=RHYTHMS[self.rhythm])
                 self.apply(register(self.due, made, self.now, "me@here", "2026f"))
-            case "wrong clock":
+            case "wrong clock" | "work by a wrong clock":
                 self.now += DAY
                 self.step("dispatch", 0)
+                if what != "wrong clock":
+                    self.step("claim", 0)
                 self.now -= DAY
                 newest = sorted(self.misses, key=lambda each: -each.last)
                 kept = self.revisions[::-1]
@@ -103,7 +107,10 @@ class Life:
         return list(ledger.violations())
 
 
-STEPS = ("pause", "resume", "dispatch", "dispatch", "claim", "cron", "wrong clock")
+STEPS = (
+    *("pause", "resume", "dispatch", "dispatch", "claim", "cron", "wrong clock"),
+    "work by a wrong clock",
+)
 steps = st.lists(
     st.tuples(st.sampled_from(STEPS), st.integers(0, 400).map(lambda n: n * SECOND)), max_size=14
 )
@@ -118,6 +125,21 @@ def test_no_life_of_a_schedule_leaves_a_slot_without_its_one_record(
     for what, passed in steps:
         life.step(what, passed)
         assert life.audit() == [], what
+
+
+def test_what_ran_by_a_clock_ahead_of_its_time_fits_the_rhythm_that_it_ran_by() -> None:
+    life = Life()
+    life.step("work by a wrong clock", 60 * SECOND)  # a minute of tomorrow has run
+    life.step("cron", 60 * SECOND)  # from now on it is every third
+    ahead = {slot for slot in life.jobs if slot > life.now + 60 * SECOND}
+    life.step("dispatch", 2 * DAY)
+    assert ahead
+    assert life.audit() == []
+    made_since = [
+        replace(each, revision=life.schedule.version) if each.run_at in ahead else each
+        for each in life.jobs.values()
+    ]
+    assert "its cron 0" in str(life.audit(made_since)[0])
 
 
 @settings(deadline=None, derandomize=True, max_examples=50)
