@@ -11,6 +11,10 @@ FUZZ_MINUTES ?= 10
 MINUTES ?= 60
 STORE ?= sqlite
 SEEDS ?= 10000
+AMOUNT ?= ci
+FAULTS_MINUTES ?= 60
+FAULTS_ci = SYNCCRON_FAULTS=long SYNCCRON_KILLS=40 $(BIN)/pytest -m faults --timeout 1800
+FAULTS_release = $(BIN)/python -m tests.faults.release --minutes $(FAULTS_MINUTES)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test faults fuzz soak explore simulate check format completions man deploy bench lock clean
@@ -39,8 +43,8 @@ $(SYSTEMD): .ci/systemd
 test: $(STAMP) $(ETCD) $(SYSTEMD)  ## run all tests
 	PATH="$(TOOLS):$$PATH" $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
 
-faults: $(STAMP) $(ETCD)  ## break everything, at length; prints what was tried and which laws broke
-	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" SYNCCRON_FAULTS=long SYNCCRON_KILLS=40 $(BIN)/pytest -m faults --timeout 1800
+faults: $(STAMP) $(ETCD)  ## break everything, and print what broke (AMOUNT=release FAULTS_MINUTES=60: more of it)
+	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" $(FAULTS_$(AMOUNT))
 
 soak: $(STAMP) $(ETCD)  ## let three nodes live long while things break (MINUTES=60 STORE=sqlite|etcd SEED=)
 	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" $(BIN)/python -m tests.faults.soak --minutes $(MINUTES) --store $(STORE) $(if $(SEED),--seed $(SEED))

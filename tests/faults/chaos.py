@@ -41,6 +41,7 @@ class Ground:
         self.ended = 0  # nodes that held the store's lock when they were stopped, and were ended
         self.died: list[str] = []  # nodes that ended otherwise, though nobody had told them to
         self.set_from: list[int] = []  # when clocks were set, in ms of the true wall clock
+        self.revoked: list[int] = []  # when leases were revoked by hand
         self.proxies: dict[str, list[Proxy]] = {
             name: [Proxy(each.port) for each in members.members] if members else []
             for name in NAMES
@@ -276,6 +277,7 @@ def compact(ground: Ground) -> None:
 
 def revoke(ground: Ground) -> None:
     assert ground.members is not None
+    ground.revoked.append(SystemClock().now())
     for lease in ground.members.ctl_any("lease", "list").splitlines()[1:]:
         with suppress(subprocess.CalledProcessError):  # one that ended meanwhile
             ground.members.ctl_any("lease", "revoke", lease.strip())

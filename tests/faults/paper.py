@@ -61,6 +61,7 @@ def _results(life: Life) -> Iterator[tuple[str, str]]:
         f"{len(life.orders.acknowledged):,} ({life.orders.refused} calls were not, and repeated)",
     )
     yield "nodes ended as they held the store's lock when stopped", str(life.ground.ended)
+    yield "attempts beside another, whose lease was revoked by hand", str(life.by_hand)
     yield "**laws broken**", f"**{len(life.broken)}**"
     yield from _growth(life)
 
