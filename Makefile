@@ -17,7 +17,7 @@ FAULTS_ci = SYNCCRON_FAULTS=long SYNCCRON_KILLS=40 $(BIN)/pytest -m faults --tim
 FAULTS_release = $(BIN)/python -m tests.faults.release --minutes $(FAULTS_MINUTES)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz soak explore simulate check format completions man deploy bench lock clean
+.PHONY: help demo test faults fuzz soak explore simulate check format completions man deploy bench lock sbom audit clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -83,6 +83,14 @@ screenshots: $(STAMP)  ## take the screenshots of the docs anew
 
 bench: $(STAMP) $(ETCD)  ## measure, and write docs/performance.md (BENCH=short: a little of each)
 	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" BENCH=$(BENCH) $(BIN)/python -m benchmarks.run $(SECTIONS)
+
+sbom:  ## write sbom.cdx.json anew: what synccron is made of, with versions and hashes
+	$(PYTHON) .ci/sbom sbom.cdx.json
+
+audit: $(STAMP)  ## ask for known vulnerabilities of what is locked (asks the advisories of PyPI: needs network)
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.7,<3'
+	$(VENV)/audit/bin/pip-audit --requirement requirements-dev.lock --require-hashes --disable-pip --strict --progress-spinner off
 
 lock:  ## renew requirements-dev.lock with the newest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)

@@ -23,7 +23,8 @@ from synccron.cli.systemd import ServiceManager, Watchdog
 from synccron.clock import SystemClock
 from synccron.errors import InvalidInput, SynccronError
 from synccron.events import Event, Events, json_line, text_line
-from synccron.store import is_cluster
+from synccron.handlers import keep_memory_private
+from synccron.store import has_password, is_cluster, leaks
 
 if TYPE_CHECKING:
     from synccron.engine.figures import Figures
@@ -147,6 +148,13 @@ def run(
         on_event=listener,
         measure=None if metrics is None else metrics.measure,
     )
+    if leaks(call.place):
+        say(
+            "warning: commands and their inputs go to etcd unencrypted, and whoever is in between"
+            " can change them: give it certificates, and write etcds://"
+        )
+    if has_password(call.place):
+        keep_memory_private()
     files = apply or []
     with serving(http, node.health, None if metrics is None else metrics.page):
         register_files(call, files, listener)

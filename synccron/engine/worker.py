@@ -57,8 +57,9 @@ class Worker:
     they were at `_looked_at`, `_held` candidates whose instant is to come, as they were at
     `_read_at` (both monotonic ms).
     `ending` is told of the attempts (ids of jobs, and numbers) that are about to be settled.
-    `_round` is who had his turn. `_hastes`: more is to begin at once than one claim takes; what has
-    ended meanwhile is settled after that, not beside it.
+    `_round` is who had his turn, `_told` are jobs that could not be judged. `_hastes`: more is to
+    begin at once than one claim takes; what has ended meanwhile is settled after that, not beside
+    it.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Worker:
         self._punctuality = Punctuality(clock)
         self._round = Round()
         self._sieve = Sieve(clock)
+        self._told: set[str] = set()
         self._hastes = False
         self._claiming = True
         self._giving_back = False
@@ -309,12 +311,22 @@ class Worker:
                 lease=self._lease,
                 skewed=not self._fit(),
             )
-            admission = admit(candidate, now, place)
+            admission = self._judge(candidate, now, place)
             if admission is None:
                 continue
             admissions.append(admission)
             free -= admission.job is None and admission.miss is None
         return admissions
+
+    def _judge(self, candidate: Candidate, now: Instant, place: Place) -> Admission | None:
+        """Judge one; what nobody can decide, in a record that somebody spoilt, is told once."""
+        try:
+            return admit(candidate, now, place)
+        except Exception as error:  # noqa: BLE001 - one job must not delay the others
+            if candidate.job.id not in self._told:
+                self._told.add(candidate.job.id)
+                self._events.emit("tick_error", "error", job_id=candidate.job.id, error=repr(error))
+            return None
 
     def _next_round(self, candidates: Sequence[Candidate], now: Instant) -> bool:
         """Tell whether those who had their turn before are to be looked at again."""

@@ -7,6 +7,13 @@ if TYPE_CHECKING:
     from synccron.handlers.base import Handlers
 
 
+def keep_memory_private() -> None:
+    """Let no process of our user, and no core file, have the secrets of this one."""
+    from synccron.handlers.kernel import keep_memory_private as keep
+
+    keep()
+
+
 def open_handlers(
     *, pass_env: Sequence[str] = (), store: str, allow_run: Sequence[str] | None = None
 ) -> "Handlers":

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -29,6 +30,14 @@ def become_subreaper() -> None:
 def gain_no_privileges() -> None:
     """Let no program that we execute gain privileges (set-user-id and the like)."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def keep_memory_private() -> None:
+    """Let no other process of our user read our memory or environment, and no core file have them.
+
+    What we execute is as readable as ever.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def flush_streams() -> None:

@@ -39,6 +39,24 @@ def open_store(
     return open_sqlite(path, create=create, clock=clock, timeout=timeout, synchronous=synchronous)
 
 
+def leaks(url: str) -> bool:
+    """Tell whether what is written to a store leaves this host unencrypted."""
+    if not is_cluster(url):
+        return False
+    from synccron.store.etcd.address import address, plain
+
+    return plain(address(url))
+
+
+def has_password(url: str) -> bool:
+    """Tell whether there is a password for this store. Raises InvalidInput: the half of a login."""
+    if not is_cluster(url):
+        return False
+    from synccron.store.etcd.address import login
+
+    return login(os.environ) is not None
+
+
 def open_listing(url: str, *, clock: Clock, timeout: Duration = 5000) -> "Listing":
     """Open the store that a URL or a plain path names to list its schedules, and nothing else.
 

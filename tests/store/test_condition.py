@@ -9,7 +9,7 @@ import pytest
 from synccron.clock import SystemClock
 from synccron.model.doctor import judge_store
 from synccron.store import examine, open_store
-from synccron.store.etcd import condition
+from synccron.store.etcd.address import address, plain
 from tests.etcd import Members
 
 CLOCK = SystemClock()
@@ -44,7 +44,9 @@ def test_a_member_tells_its_version_and_its_size(etcd: Members) -> None:
     [("127.0.0.1", True), ("[::1]", True), ("localhost", True), ("10.0.0.1", False), ("m1", False)],
 )
 def test_what_goes_to_this_host_itself_needs_no_encryption(host: str, own: bool) -> None:
-    assert condition._own(host) is own
+    assert plain(address(f"etcd://{host}:2379/x")) is not own
+    assert not plain(address(f"etcds://{host}:2379/x?ca={__file__}"))
+    assert plain(address(f"etcd://127.0.0.1:2379,{host}:2379/x")) is not own
 
 
 def test_a_member_that_is_down_and_an_alarm_are_told() -> None:

@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -16,6 +17,7 @@ from synccron.errors import (
 from synccron.model.job import Job
 from synccron.model.lease import Node
 from synccron.store import default_store_url, open_store
+from synccron.store.beings import Being, _start, boot_id, kill, open_being
 from synccron.store.sqlite.files import file_system
 
 
@@ -231,3 +233,46 @@ def test_a_system_store_in_a_folder_that_is_private_to_others_is_not_ones_own(
     finally:
         if user == 0:
             os.seteuid(0)
+
+
+@pytest.mark.parametrize("name", ["lock", "signal"])
+def test_a_link_that_somebody_planted_beside_a_store_is_not_followed(place, tmp_path, name):
+    place.open().close()
+    canary = tmp_path / "canary"
+    canary.write_text("sings")
+    beside = place.path.with_name(f"{place.path.name}.{name}")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(canary)
+    with suppress(StoreError), place.open() as store:
+        store.watch(lambda: None)
+        store.tally({"trigger_failed": 1})
+    assert canary.read_text() == "sings"
+
+
+def test_a_pid_that_was_given_to_another_is_never_signalled():
+    with subprocess.Popen(["sleep", "600"]) as other:
+        try:
+            alive = Being(other.pid, _start(other.pid) or 0, boot_id())
+            for stale in (
+                alive._replace(start=alive.start - 1),
+                alive._replace(boot="another"),
+                alive._replace(pid=2**22 + 1),
+            ):
+                assert not kill(stale)
+                assert open_being(stale) is None
+            assert other.poll() is None
+            assert kill(alive)  # the very one is
+            assert other.wait() == -9
+        finally:
+            other.kill()
+
+
+@pytest.mark.parametrize(
+    "signed", ["null", "[]", "{", "9" * 300, '["x","y","z",[]]', "[1,2,3,4,5]"]
+)
+def test_a_lock_that_somebody_signed_wrongly_names_nobody(place, signed):
+    with place.open() as store:
+        lock = place.path.with_name(f"{place.path.name}.lock")
+        lock.write_text(signed)
+        store.tally({"trigger_failed": 1})
+        assert store.read(Job).items == ()

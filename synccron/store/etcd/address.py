@@ -1,5 +1,6 @@
 """Where a cluster is, and how to be let in: the URL, and credentials that are never part of it."""
 
+import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
@@ -93,6 +94,20 @@ def address(url: str) -> Address:
         key=files["key"],
         compacts=options.get("compact", "own") == "own",
     )
+
+
+def plain(where: Address) -> bool:
+    """Tell whether what goes to the members leaves this host unencrypted."""
+    return where.ca is None and not all(_own(host) for host, _ in where.endpoints)
+
+
+def _own(host: str) -> bool:
+    """Tell whether a name is this host's own: what goes there leaves it nowhere."""
+    name = host.strip("[]")
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def login(environment: Mapping[str, str]) -> Login | None:

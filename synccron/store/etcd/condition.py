@@ -1,6 +1,5 @@
 """How a store on etcd is: who of its members answers, alarms, room, and what a write takes."""
 
-import ipaddress
 import os
 import ssl
 import urllib.request
@@ -9,7 +8,7 @@ from synccron.clock import Clock
 from synccron.errors import StoreAuth, StoreError
 from synccron.model.doctor import Condition, Member
 from synccron.model.time import Duration
-from synccron.store.etcd.address import Address, address, login
+from synccron.store.etcd.address import Address, address, login, plain
 from synccron.store.etcd.client import Etcd
 from synccron.store.etcd.layout import SCHEMA
 
@@ -36,7 +35,7 @@ def examine(url: str, clock: Clock, timeout: Duration) -> Condition:
             alarms=_alarms(etcd),
             quota=_quota(where),
             compacts=where.compacts,
-            plain=where.ca is None and not all(_own(host) for host, _ in where.endpoints),
+            plain=plain(where),
         )
     finally:
         etcd.close()
@@ -66,15 +65,6 @@ def _member(etcd: Etcd, at: int, endpoint: str) -> Member:
     if not told.leader:
         return Member(endpoint=endpoint, error="it knows no leader: it is cut off from the others")
     return Member(endpoint=endpoint, version=told.version, size=told.dbSize)
-
-
-def _own(host: str) -> bool:
-    """Tell whether a name is this host's own: what goes there leaves it nowhere."""
-    name = host.strip("[]")
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost"
 
 
 def _alarms(etcd: Etcd) -> tuple[str, ...]:

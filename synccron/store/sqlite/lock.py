@@ -141,6 +141,6 @@ class WriteLock:
     def _holder(self) -> Holder | None:
         try:
             pid, start, boot, session = json.loads(os.pread(self._fd, _SIGNATURE, 0))
-        except ValueError:
+        except (ValueError, TypeError):
             return None  # it has just been taken, or let go
         return Holder(Being(pid, start, boot), session)

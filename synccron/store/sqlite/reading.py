@@ -321,7 +321,8 @@ def _conditions(shelf: Shelf, where: Where) -> tuple[list[str], list[Any]]:
     """Write the conditions as SQL; one that this kind of record knows nothing of is refused."""
     wanted: list[tuple[str, str, list[Any]]] = []
     if where.ids is not None:
-        ids = json.dumps(list(where.ids))
+        # SQLite's JSON ends a text at its first NUL, and would find another record by the rest.
+        ids = json.dumps([each for each in where.ids if "\0" not in each])
         wanted.append((shelf.id, "{} IN (SELECT value FROM json_each(?))", [ids]))
     if where.schedule is not None:
         wanted.append((shelf.line or shelf.schedule, "{} = ?", [where.schedule]))
