@@ -17,7 +17,7 @@ from tests.simulation.memory.store import MemoryStore
 from tests.simulation.steps import Setting
 
 READS = frozenset({"read", "due", "waiting", "active", "needs", "lost", "cancelling", "followed"})
-Spoilt = Callable[[Store], Store]  # what a broken build makes of a store
+Spoilt = Callable[[Store], Any]  # what a broken build makes of a store
 
 
 class Place(Protocol):
@@ -115,7 +115,7 @@ class OnDisk:
 
     def open(self, clock: Clock) -> Store:
         """Open it."""
-        opened = self._spoilt(open_store(self._url, create=True, clock=clock))
+        opened: Store = self._spoilt(open_store(self._url, create=True, clock=clock))
         self._opened.append(opened)
         return opened
 

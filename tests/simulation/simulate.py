@@ -50,7 +50,8 @@ def shrink(setting: Setting, steps: Sequence[Step], fails: Fails) -> tuple[Setti
             left = bare
     for name in setting.names:
         without = replace(setting, names=tuple(each for each in setting.names if each != name))
-        if without.names and fails(without, left):
+        asked = any(name in str(step) for step in left)
+        if without.names and not asked and fails(without, left):
             setting = without
     plain = replace(setting, off=(0,) * len(setting.off))
     return (plain if fails(plain, left) else setting), _fewer(setting, left, fails)

@@ -3,17 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from synccron.model.time import SECOND
-from synccron.store.base import Store
 from tests.simulation import broken
 from tests.simulation.places import in_memory, on_disk
 from tests.simulation.simulate import play, shrink
-from tests.simulation.steps import Setting, Step, draw, shown
+from tests.simulation.steps import Meeting, Setting, Step, draw, shown
 from tests.simulation.world import Build, World
 
 RUNS = int(os.environ.get("SYNCCRON_RUNS", "240"))
@@ -82,23 +81,32 @@ def test_no_law_breaks_in_the_same_runs_on_sqlite(seed: int, tmp_path: Path) -> 
     assert not found, "\n".join([shown(setting, steps), *map(str, found)])
 
 
-@pytest.mark.parametrize(
-    ("spoilt", "law", "seeds"),
-    [
-        (broken.AnyTerm, "no slot vanishes", range(20, 30)),
-        (broken.AnyToken, "one settlement", range(15, 25)),
-    ],
-)
-def test_a_broken_sqlite_is_seen_within_ten_runs(
-    spoilt: Callable[[Store], Store], law: str, seeds: range, tmp_path: Path
+def test_on_sqlite_a_write_of_a_term_that_is_over_is_seen_where_none_is_compared(
+    tmp_path: Path,
 ) -> None:
-    for seed in seeds:
-        folder = tmp_path / str(seed)
-        folder.mkdir()
-        found = play(*draw(seed), Build(place=on_disk(folder, spoilt))).violations
-        if law in {each.law for each in found}:
-            return
-    pytest.fail(f"{len(seeds)} runs, and it was not seen")
+    setting = Setting(seed=1, names=("each", "all"), nodes=2, ahead=0)
+    late = Meeting("dispatch", "held", (Step("all", "passes", (1500,)),))
+    steps = (
+        Step("all", "passes", (2 * SECOND,)),
+        Step("all", "meets", (), (late,)),
+        Step("n1", "meets", (), (Meeting("campaign", "unreachable"),) * 12),
+        Step("all", "passes", (8 * SECOND,)),
+    )
+    found = play(setting, steps, Build(place=on_disk(tmp_path, broken.AnyTerm))).violations
+    assert "a deposed leader changes nothing" in {each.law for each in found}
+
+
+def test_on_sqlite_a_late_result_is_seen_where_no_token_is_compared(tmp_path: Path) -> None:
+    setting = Setting(seed=4, names=("each",), nodes=2)
+    steps = (
+        Step("all", "passes", (3500,)),
+        Step("n1", "freeze"),
+        Step("all", "passes", (6 * SECOND,)),
+        Step("n1", "wake"),
+        Step("all", "passes", (3 * SECOND,)),
+    )
+    found = play(setting, steps, Build(place=on_disk(tmp_path, broken.AnyToken))).violations
+    assert "one settlement" in {each.law for each in found}
 
 
 def test_a_run_that_fails_is_made_short_and_still_fails() -> None:
