@@ -33,11 +33,11 @@ class History:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
-    """What a handler wrote down itself: that an attempt began or ended, with its fencing token.
+class Sighting:
+    """What was seen of an attempt itself, beside the store: that it began or ended, with its token.
 
-    `at` is when, in monotonic ms of one host (None: not known). `gone`: it did not say so itself,
-    but somebody saw that nothing of it ran any more.
+    A handler writes it down; `at` is when, in monotonic ms of one host (None: not known). `gone`:
+    it did not say so itself, but somebody saw that nothing of it ran any more.
     """
 
     job_id: str
@@ -50,7 +50,7 @@ class Deed:
 
 def judge(
     histories: Sequence[History],
-    deeds: Sequence[Deed] = (),
+    sightings: Sequence[Sighting] = (),
     acknowledged: Iterable[str] = (),
     *,
     quiet: bool,
@@ -64,8 +64,8 @@ def judge(
 ) -> tuple[Violation, ...]:
     """Give every violation found, by what was seen beside the store.
 
-    `deeds` of handlers (none: nobody wrote them down). What a command confirmed: `acknowledged` are
-    ids of jobs, `registered` revisions, `cancelled` jobs that were to end.
+    `sightings` of attempts (none: nobody wrote them down). What a command confirmed:
+    `acknowledged` are ids of jobs, `registered` revisions, `cancelled` jobs that were to end.
     `quiet`: nothing is due and nothing runs, so that every job must have settled.
     `decided`: the epochs of terms as they began, and of every write of a leader that the store
     took, in the order in which it did. `left`: what ran on when its attempt had ended. `well`: from
@@ -79,9 +79,9 @@ def judge(
     found += _attempts(jobs)
     if clocks_agreed:
         found += _claims(histories)
-    if deeds:
-        found += _deeds(jobs, deeds, whole=whole)
-        found += _beside(histories, deeds)
+    if sightings:
+        found += _ran(jobs, sightings, whole=whole)
+        found += _beside(histories, sightings)
     if quiet:
         found += _unsettled(jobs)
         if whole:
@@ -155,34 +155,34 @@ def _claims(histories: Iterable[History]) -> Iterator[Violation]:
                 yield _broken("no overlap", after, f"held a claim beside {before}")
 
 
-def _deeds(jobs: Iterable[Job], deeds: Sequence[Deed], *, whole: bool) -> Iterator[Violation]:
+def _ran(jobs: Iterable[Job], sightings: Sequence[Sighting], *, whole: bool) -> Iterator[Violation]:
     """Law 5: what ran had a claim, once, and what is called completed did end."""
     known = {(job.id, each.attempt, each.fence) for job in jobs for each in job.attempts}
     ids = {job.id for job in jobs}
-    for deed in deeds:
-        if deed.job_id not in ids:
-            if whole and not deed.ended:
-                yield _broken("no slot vanishes", deed.job_id, "was begun, and is not there")
-        elif (deed.job_id, deed.attempt, deed.fence) not in known:
-            message = f"attempt {deed.attempt} ran with fence {deed.fence}, which it never had"
-            yield _broken("one settlement", deed.job_id, message)
-    began = Counter((each.job_id, each.fence) for each in deeds if not each.ended)
+    for each in sightings:
+        if each.job_id not in ids:
+            if whole and not each.ended:
+                yield _broken("no slot vanishes", each.job_id, "was begun, and is not there")
+        elif (each.job_id, each.attempt, each.fence) not in known:
+            message = f"attempt {each.attempt} ran with fence {each.fence}, which it never had"
+            yield _broken("one settlement", each.job_id, message)
+    began = Counter((each.job_id, each.fence) for each in sightings if not each.ended)
     for (job_id, fence), times in began.items():
         if times > 1:
             yield _broken("one settlement", job_id, f"was begun {times} times with fence {fence}")
-    ended = {(deed.job_id, deed.fence) for deed in deeds if deed.ended and not deed.gone}
+    ended = {(each.job_id, each.fence) for each in sightings if each.ended and not each.gone}
     for job in jobs:
         if job.state == "completed" and (job.id, job.fence) not in ended:
             message = f"is completed, but its handler did not end with fence {job.fence}"
             yield _broken("at least once", job.id, message)
 
 
-def _beside(histories: Iterable[History], deeds: Iterable[Deed]) -> Iterator[Violation]:
+def _beside(histories: Iterable[History], sightings: Iterable[Sighting]) -> Iterator[Violation]:
     """Tell where two attempts of a schedule ran at once that `stops` what may not run beside."""
     spans: dict[tuple[str, int], list[int]] = {}
-    for deed in deeds:
-        if deed.at is not None:
-            spans.setdefault((deed.job_id, deed.fence), []).append(deed.at)
+    for each in sightings:
+        if each.at is not None:
+            spans.setdefault((each.job_id, each.fence), []).append(each.at)
     for history in histories:
         stops = {each.version for each in history.revisions if each.definition.stops}
         ran = sorted(

@@ -17,7 +17,7 @@ import pytest
 
 from synccron.client import Client
 from synccron.clock import SystemClock
-from synccron.model.judge import Deed, judge
+from synccron.model.judge import Sighting, judge
 from synccron.store import open_store
 from synccron.store.history import read_history
 
@@ -174,12 +174,12 @@ class Field:
         assert not found, "\n".join(map(str, found))
         self.command("audit", *names)
 
-    def done(self) -> list[Deed]:
+    def done(self) -> list[Sighting]:
         deeds = []
         for line in self.deeds.read_text().splitlines():
             job_id, attempt, fence, what = line.split()
             deeds.append(
-                Deed(job_id=job_id, attempt=int(attempt), fence=int(fence), ended=what == "end")
+                Sighting(job_id=job_id, attempt=int(attempt), fence=int(fence), ended=what == "end")
             )
         return deeds
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from synccron.model.job import Job, Miss
-from synccron.model.judge import Deed, History, judge
+from synccron.model.judge import History, Sighting, judge
 from synccron.model.ledger import Violation
 from synccron.model.schedule import Definition, Revision, Schedule
 from synccron.model.time import MINUTE, Instant
@@ -179,18 +179,18 @@ def test_a_job_that_never_settled_is_found_when_all_is_quiet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("deed", "law"),
+    ("sighting", "law"),
     [
-        (Deed(job_id=WHOLE[0].id, attempt=1, fence=99, ended=True), "one settlement"),
-        (Deed(job_id=WHOLE[0].id, attempt=1, fence=1, ended=False), "at least once"),
+        (Sighting(job_id=WHOLE[0].id, attempt=1, fence=99, ended=True), "one settlement"),
+        (Sighting(job_id=WHOLE[0].id, attempt=1, fence=1, ended=False), "at least once"),
     ],
 )
-def test_what_handlers_did_is_held_against_the_records(deed: Deed, law: str) -> None:
+def test_what_handlers_did_is_held_against_the_records(sighting: Sighting, law: str) -> None:
     ends = [
-        Deed(job_id=each.id, attempt=1, fence=each.fence or 0, ended=True)
+        Sighting(job_id=each.id, attempt=1, fence=each.fence or 0, ended=True)
         for each in (WHOLE if law == "one settlement" else WHOLE[1:])
     ]
-    assert laws(judge([history(WHOLE, MISSED)], [*ends, deed], quiet=True)) == [law]
+    assert laws(judge([history(WHOLE, MISSED)], [*ends, sighting], quiet=True)) == [law]
 
 
 def test_what_was_acknowledged_and_is_gone_is_found() -> None:
@@ -220,10 +220,10 @@ def test_a_settled_job_with_an_attempt_under_way_is_found() -> None:
     assert laws(judge([history([open_ended, WHOLE[1]], MISSED)], quiet=True)) == ["one settlement"]
 
 
-def noted(job: Job, began: int, ended: int) -> list[Deed]:
+def noted(job: Job, began: int, ended: int) -> list[Sighting]:
     """What a handler of a job's only attempt writes down."""
-    deed = Deed(job_id=job.id, attempt=1, fence=job.fence or 0, ended=False, at=began)
-    return [deed, replace(deed, ended=True, at=ended)]
+    sighting = Sighting(job_id=job.id, attempt=1, fence=job.fence or 0, ended=False, at=began)
+    return [sighting, replace(sighting, ended=True, at=ended)]
 
 
 def test_two_attempts_that_ran_at_once_are_found_whatever_the_wall_clocks_said() -> None:
@@ -240,21 +240,21 @@ def test_two_attempts_that_ran_at_once_are_found_whatever_the_wall_clocks_said()
 
 
 def test_an_attempt_that_was_begun_twice_is_found() -> None:
-    deeds = [*noted(WHOLE[0], 0, 10), *noted(WHOLE[1], 20, 30), *noted(WHOLE[1], 20, 30)]
-    assert laws(judge([history(WHOLE, MISSED)], deeds, quiet=True)) == ["one settlement"]
+    sightings = [*noted(WHOLE[0], 0, 10), *noted(WHOLE[1], 20, 30), *noted(WHOLE[1], 20, 30)]
+    assert laws(judge([history(WHOLE, MISSED)], sightings, quiet=True)) == ["one settlement"]
 
 
 def test_an_attempt_that_somebody_saw_gone_did_not_end_by_itself() -> None:
-    deeds = noted(WHOLE[0], 0, 10) + noted(WHOLE[1], 20, 30)
-    killed = [*deeds[:3], replace(deeds[3], gone=True)]
+    sightings = noted(WHOLE[0], 0, 10) + noted(WHOLE[1], 20, 30)
+    killed = [*sightings[:3], replace(sightings[3], gone=True)]
     assert laws(judge([history(WHOLE, MISSED)], killed, quiet=True)) == ["at least once"]
 
 
 def test_a_job_that_was_begun_and_is_gone_is_found_unless_retention_may_have_taken_it() -> None:
-    deeds = noted(WHOLE[0], 0, 10) + noted(WHOLE[1], 20, 30)
+    sightings = noted(WHOLE[0], 0, 10) + noted(WHOLE[1], 20, 30)
     less = [history(WHOLE[:1], [*MISSED, miss(at("22:04:00"), at("22:04:00"), 1)])]
-    assert judge(less, deeds, quiet=True) == ()
-    assert laws(judge(less, deeds, quiet=True, whole=True)) == ["no slot vanishes"]
+    assert judge(less, sightings, quiet=True) == ()
+    assert laws(judge(less, sightings, quiet=True, whole=True)) == ["no slot vanishes"]
 
 
 def test_what_runs_on_is_found() -> None:

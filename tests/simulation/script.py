@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from synccron.handlers.base import Invocation
 from synccron.model.job import Ending, Outcome
-from synccron.model.judge import Deed
+from synccron.model.judge import Sighting
 from synccron.model.time import SECOND, Duration
 
 NEVER: int = 1 << 60
@@ -85,11 +85,15 @@ class Script:
     """
 
     def __init__(
-        self, seed: int, monotonic: Callable[[], int], deeds: list[Deed], calm: Callable[[], bool]
+        self,
+        seed: int,
+        monotonic: Callable[[], int],
+        sightings: list[Sighting],
+        calm: Callable[[], bool],
     ) -> None:
         self._seed = seed
         self._now = monotonic
-        self._deeds = deeds
+        self._sightings = sightings
         self._calm = calm
         self.running: dict[int, Running] = {}
         self.outbox: list[tuple[Running, Outcome]] = []
@@ -182,8 +186,8 @@ class Script:
 
     def _write(self, running: Running, *, ended: bool, gone: bool = False) -> None:
         made = running.invocation
-        self._deeds.append(
-            Deed(
+        self._sightings.append(
+            Sighting(
                 job_id=made.job_id,
                 attempt=made.attempt,
                 fence=made.fence,

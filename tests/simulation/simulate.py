@@ -38,7 +38,7 @@ def play(setting: Setting, steps: Sequence[Step], build: Build = WHOLE) -> Playe
         found = world.rest()
     finally:
         world.place.close()
-    return Played(found, world.slots, sum(not deed.ended for deed in world.deeds))
+    return Played(found, world.slots, sum(not sighting.ended for sighting in world.sightings))
 
 
 def shrink(setting: Setting, steps: Sequence[Step], fails: Fails) -> tuple[Setting, list[Step]]:

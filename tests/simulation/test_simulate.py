@@ -29,19 +29,19 @@ def test_no_law_breaks_in_runs_of_whole_nodes(piece: int) -> None:
         assert not found, "\n".join([f"seed {seed}", shown(setting, steps), *map(str, found)])
 
 
-def deeds_of(seed: int) -> str:
+def sightings_of(seed: int) -> str:
     setting, steps = draw(seed)
     world = World(setting)
     world.begin()
     for step in steps:
         world.take(step)
     world.rest()
-    return repr((world.deeds, world.decided, world.clock.now(), world.place.mark()))
+    return repr((world.sightings, world.decided, world.clock.now(), world.place.mark()))
 
 
 @pytest.mark.parametrize("seed", [3, 8])
 def test_a_seed_gives_the_same_run_in_any_process(seed: int) -> None:
-    words = f"from tests.simulation.test_simulate import deeds_of; print(deeds_of({seed}))"
+    words = f"from tests.simulation.test_simulate import sightings_of; print(sightings_of({seed}))"
     other = subprocess.run(
         [sys.executable, "-c", words],
         env={**os.environ, "PYTHONHASHSEED": "77", "PYTHONPATH": "."},
@@ -49,7 +49,7 @@ def test_a_seed_gives_the_same_run_in_any_process(seed: int) -> None:
         check=True,
         text=True,
     )
-    assert other.stdout.strip() == deeds_of(seed)
+    assert other.stdout.strip() == sightings_of(seed)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from synccron.clock import Clock, ManualClock
-from synccron.model.judge import Deed, judge
+from synccron.model.judge import Sighting, judge
 from synccron.model.ledger import Violation
 from synccron.model.time import MINUTE, SECOND, Duration
 from synccron.store.base import Store
@@ -46,7 +46,7 @@ class World:
         self.setting = setting
         self.clock = ManualClock()
         self.place = build.place(self.clock, setting)
-        self.deeds: list[Deed] = []
+        self.sightings: list[Sighting] = []
         self.decided: list[int] = []
         self.meets: list[Meeting] = []
         self.calm = False
@@ -74,7 +74,7 @@ class World:
     def handlers(self) -> Script:
         """Make the handlers of a process."""
         seed, monotonic = self.setting.seed, self.clock.monotonic
-        return self._build.handlers(seed, monotonic, self.deeds, lambda: self.calm)
+        return self._build.handlers(seed, monotonic, self.sightings, lambda: self.calm)
 
     def end(self, node: str, store: Store) -> None:
         """Let a node's process be gone, and what it had open."""
@@ -157,7 +157,7 @@ class World:
         self.slots += sum(miss.count for each in histories for miss in each.misses)
         return judge(
             histories,
-            self.deeds,
+            self.sightings,
             self.person.acknowledged,
             quiet=quiet,
             registered=self.person.registered,
