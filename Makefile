@@ -14,7 +14,7 @@ SEEDS ?= 10000
 AMOUNT ?= ci
 FAULTS_MINUTES ?= 60
 FAULTS_ci = SYNCCRON_FAULTS=long SYNCCRON_KILLS=40 $(BIN)/pytest -m faults --timeout 1800
-FAULTS_release = $(BIN)/python -m tests.faults.release --minutes $(FAULTS_MINUTES)
+FAULTS_release = $(BIN)/python -m tests.faults.release --minutes $(FAULTS_MINUTES) --rows $(ROWS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test faults fuzz soak explore simulate check format completions man deploy bench lock sbom audit clean
@@ -43,7 +43,7 @@ $(SYSTEMD): .ci/systemd
 test: $(STAMP) $(ETCD) $(SYSTEMD)  ## run all tests
 	PATH="$(TOOLS):$$PATH" $(BIN)/pytest --numprocesses $(WORKERS) --dist loadgroup
 
-faults: $(STAMP) $(ETCD)  ## break everything, and print what broke (AMOUNT=release FAULTS_MINUTES=60: more of it)
+faults: $(STAMP) $(ETCD)  ## break everything, and print what broke (AMOUNT=release FAULTS_MINUTES=60 ROWS=: more of it)
 	PATH="$(CURDIR)/$(ETCD)/usr/bin:$$PATH" $(FAULTS_$(AMOUNT))
 
 soak: $(STAMP) $(ETCD)  ## let three nodes live long while things break (MINUTES=60 STORE=sqlite|etcd SEED=)

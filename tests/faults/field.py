@@ -90,6 +90,14 @@ class Tried:
 TRIED: list[Tried] = []
 
 
+def within(seconds: float) -> float:
+    """Bound what is waited for: in seconds where a machine does nothing else, as for `make faults`.
+
+    `make test` may run on a busy one; it only notes how long it took.
+    """
+    return seconds if LONG else PATIENCE
+
+
 def seeded(number: int) -> random.Random:
     """Give the luck of a test; each piece of a release's run has another."""
     piece = int(os.environ.get("SYNCCRON_PIECE", "0"))

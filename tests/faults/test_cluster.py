@@ -31,6 +31,7 @@ from tests.faults.field import (
     settle_down,
     trying,
     until,
+    within,
 )
 from tests.faults.game import (
     LEASE,
@@ -54,7 +55,7 @@ def test_leaders_are_killed(tmp_path: Path, members: Members) -> None:
         for _ in range(times(2, 30)):
             leader, epoch = game.leader(), game.epoch()
             game.made.kill(leader)
-            with game.tried.healing(most=2 * LEASE + 3):
+            with game.tried.healing(within(2 * LEASE + 3)):
                 game.succeeded(epoch)
             game.made.start(leader)
             game.runs_on()

@@ -25,6 +25,7 @@ from tests.faults.field import (
     settle_down,
     trying,
     until,
+    within,
 )
 from tests.faults.game import live, times
 
@@ -58,7 +59,7 @@ def test_a_leader_that_is_killed_is_followed_at_once_on_its_host(tmp_path: Path)
     names = ["quick", "catching", "long"]
     with (
         trying("leader on one host killed: the other leads", "F21") as tried,
-        playing(tmp_path, None, ("5s", "15s")) as made,
+        playing(tmp_path, None, ("7s", "21s")) as made,
         Client(made.store, create=True) as client,
     ):
         register(made, {name: SCHEDULES[name] for name in names})
@@ -68,7 +69,7 @@ def test_a_leader_that_is_killed_is_followed_at_once_on_its_host(tmp_path: Path)
             leader, epoch = client.status().leader, client.status().epoch or 0
             assert leader is not None
             made.kill(leader)
-            with tried.healing(most=3):  # by the kernel, and not by the lease of 5 s
+            with tried.healing(most=6):  # by the kernel, and not by the lease of 7 s
                 until(lambda seen=epoch: (client.status().epoch or 0) > seen, "the other")  # type: ignore[misc]
             made.start(leader)
             until(lambda back=leader: back in live(client), "its return")  # type: ignore[misc]
@@ -100,7 +101,7 @@ def test_nodes_are_killed_in_mid_handler(
             made.kill(victim)
             # On etcd nobody knows before the registration ends: it is that end that counts.
             until(lambda gone=victim: gone not in live(client), "the end of its registration")  # type: ignore[misc]
-            with tried.healing(most=3):
+            with tried.healing(within(3)):
                 until(lambda one=job: client.job(one).attempt == 2, "another attempt")  # type: ignore[misc]
             until(lambda: len(made.running()) <= 4, "the end of what the killed node ran")
             (tmp_path / "gate").touch()
@@ -138,7 +139,7 @@ def test_a_disk_that_is_full_while_nodes_run(tmp_path: Path) -> None:
                 until(lambda seen=turn: full(made) > seen, "a node to say that it is full")  # type: ignore[misc]
                 ballast.unlink()
                 before = len(made.done())
-                with tried.healing(most=30):
+                with tried.healing(within(30)):
                     until(lambda seen=before: len(made.done()) > seen + 10, "jobs to run again")  # type: ignore[misc]
             settle_down(client, names)
             made.judged(tried, names)
