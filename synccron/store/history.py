@@ -22,17 +22,21 @@ def read_all(store: Store, kind: type[R], where: Where) -> Iterator[R]:
 def read_history(store: Store, schedule_id: str) -> History:
     """Read one schedule with all that it left. Raises LookupError: it never was there.
 
-    The reads are several: for a judgement nothing may be dispatched meanwhile.
+    The reads are several: for a judgement nothing may be dispatched meanwhile. Retention may go on:
+    the schedule, which tells from where on all is kept, is read last.
     """
-    found = store.read(Schedule, Where(ids=(schedule_id,))).items
     where = Where(schedule=schedule_id)
-    history = History(
-        schedule=found[0] if found else None,
-        revisions=tuple(read_all(store, Revision, where)),
-        jobs=tuple(read_all(store, Job, where)),
-        misses=tuple(read_all(store, Miss, where)),
-        letters=tuple(read_all(store, DeadLetter, where)),
-    )
-    if not found and not history.revisions:
+    revisions = tuple(read_all(store, Revision, where))
+    jobs = tuple(read_all(store, Job, where))
+    misses = tuple(read_all(store, Miss, where))
+    letters = tuple(read_all(store, DeadLetter, where))
+    found = store.read(Schedule, Where(ids=(schedule_id,))).items
+    if not found and not revisions:
         raise LookupError(f"there is no schedule {schedule_id!r}")
-    return history
+    return History(
+        schedule=found[0] if found else None,
+        revisions=revisions,
+        jobs=jobs,
+        misses=misses,
+        letters=letters,
+    )

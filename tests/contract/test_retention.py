@@ -1,10 +1,14 @@
 """What the leader forgets, and what it never does."""
 
-from synccron.model.job import DeadLetter, Miss, Output, Receipt, Step
+from typing import Any
+
+from synccron.model.job import DeadLetter, Job, Miss, Output, Receipt, Step
+from synccron.model.judge import judge
 from synccron.model.lease import Totals
 from synccron.model.schedule import Revision
 from synccron.model.time import MINUTE
 from synccron.store.base import Where
+from synccron.store.history import read_history
 
 
 def slots(world, at, count):
@@ -47,6 +51,25 @@ def test_the_history_begins_after_what_was_forgotten(world):
     world.prune(world.lead(at), horizon=0, least=0, most=1)
     moved = world.schedule().cursor.history_from
     assert began < dropped.slot < moved <= world.jobs()[0].slot
+
+
+def test_a_history_is_whole_though_retention_moves_it_while_it_is_read(world):
+    world.register()
+    at = world.join()
+    slots(world, at, 4)
+
+    class Forgetting:
+        """The store, of which the leader forgets something right before its jobs are read."""
+
+        def read(self, kind, *given, **named):
+            if kind is Job:
+                world.prune(world.lead(at), horizon=0, least=0, most=1)
+            return world.store.read(kind, *given, **named)
+
+    forgetting: Any = Forgetting()
+    history = read_history(forgetting, world.schedule().id)
+    assert len(history.jobs) == 1
+    assert judge([history], quiet=True) == ()
 
 
 def test_a_decision_from_before_does_not_bring_the_history_back(world):
