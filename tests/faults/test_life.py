@@ -113,12 +113,13 @@ def test_a_job_that_kills_its_node_is_given_up_and_retried_once_by_hand(
                 "failed",
                 ["lost"] * 4,
             )
-            (letter,) = client.dead_letters()
-            assert (letter.kind, letter.job_id) == ("job", poisoned)
+            # What ran beside it each time dies with its node, and may be given up, too.
+            (letter,) = [each for each in client.dead_letters() if each.job_id == poisoned]
+            assert letter.kind == "job"
             client.pause("poison")
             register(made, {"poison": {"cron": "0 0 1 1 *", "run": command("true")}})
             again = client.retry_dead(letter.id)
-            assert client.dead_letters() == []
+            assert poisoned not in [each.job_id for each in client.dead_letters()]
             until(lambda: client.job(again[0].id).state == "completed", "the retry")
             settle_down(client, list(schedules))
         made.judged(tried, list(schedules))
