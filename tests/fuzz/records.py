@@ -173,8 +173,8 @@ class SqlitePlace:
             for (table,) in db.execute(
                 "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
             ).fetchall():
-                if table in ("meta", "layout", "leader"):
-                    continue  # the counters of all, and no record
+                if table in ("meta", "layout", "leader", "nodes"):
+                    continue  # the counters of all, and the very node that has to go on
                 columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
                 for place, row in enumerate(
                     db.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall()
@@ -233,7 +233,7 @@ class EtcdPlace:
                 pair
                 for pair in cluster.below(cluster.layout.root.encode())
                 if b"bystander" not in pair.key + pair.value
-                and not pair.key.endswith((b"/meta", b"/leader", b"/sums"))
+                and not pair.key.endswith((b"/meta", b"/leader", b"/sums", b"/n1"))
                 and b"/live/" not in pair.key
             ]
             pair = pairs[which % len(pairs)]

@@ -30,9 +30,10 @@ _ASKED: tuple[tuple[str, Any], ...] = (
     *((name, str) for name in ("id", "state", "kind", "needs")),
     *((name, int) for name in ("run_at", "alone")),
     ("attempts", list),
-    *((name, int | None) for name in ("retry_delay", "revision", "expires_at", "max_running")),
+    *((name, int | None) for name in ("retry_delay", "revision")),
     *((name, str | None) for name in ("schedule_id", "session")),
 )
+_LATER = ("expires_at", "max_running")  # left out where they are null
 
 
 class Entry:
@@ -42,7 +43,9 @@ class Entry:
         self.pair = pair
         self._base = base
         self.document = document(pair.value)
-        if not all(isinstance(self.document.get(name), kind) for name, kind in _ASKED):
+        if not all(isinstance(self.document.get(name, ...), kind) for name, kind in _ASKED):
+            raise ValueError("no job")
+        if not all(isinstance(self.document.get(name), int | None) for name in _LATER):
             raise ValueError("no job")
 
     @cached_property
