@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
 import synccron
 from synccron.client import Client, Retry, Schedule
+from synccron.client.values import shapes
 
 SHAPES = {
     "schedule": "id cron tz run handler input misfire max_catch_up_runs misfire_grace_ms"
@@ -77,3 +79,9 @@ def test_every_public_name_can_be_had(name: str) -> None:
 def test_another_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Sheduler'"):
         _ = synccron.Sheduler
+
+
+@pytest.mark.parametrize("damaged", [2**63 - 1, -(2**63), 10**30, -(10**30)])
+def test_what_no_calendar_has_is_the_nearest_that_it_has(damaged: int) -> None:
+    assert shapes.moment(damaged) is not None
+    assert abs(shapes.delta(damaged)) > timedelta(days=999_999_998)

@@ -38,6 +38,7 @@ def shape_of(value: "DataclassInstance") -> dict[str, Json]:
 
 
 _LONGEST: Duration = timedelta.max // timedelta(milliseconds=1)
+_SHORTEST: Duration = -(-timedelta.min // timedelta(milliseconds=1))
 
 
 def moment(instant: Instant | None) -> datetime | None:
@@ -47,7 +48,7 @@ def moment(instant: Instant | None) -> datetime | None:
 
 def delta(duration: Duration) -> timedelta:
     """Give a duration of the store's; one that is longer than any, of a damaged record, is cut."""
-    return timedelta(milliseconds=max(-_LONGEST, min(duration, _LONGEST)))
+    return timedelta(milliseconds=max(_SHORTEST, min(duration, _LONGEST)))
 
 
 def delta_or_none(duration: Duration | None) -> timedelta | None:
