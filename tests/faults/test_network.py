@@ -31,7 +31,7 @@ KINDS = {
 def cut_for(proxies: list[Proxy], kind: str, seconds: float) -> None:
     """Cut for a time; flapping, it is there and away for a second each."""
     if kind == "flapping":
-        for _ in range(int(seconds)):
+        for _ in range(int(seconds) // 2):
             cut_for(proxies, "both ways", 1)
             threading.Event().wait(1)
         return
@@ -89,13 +89,13 @@ def test_no_trigger_is_missed_while_history_is_compacted_every_second(
         game.tried.times += 1
 
     def fault(game: Game) -> None:
-        for number in range(times(4, 60)):
+        for number in range(times(3, 60)):
             compacted(game, number)
         for turn in range(times(1, 3)):  # a watch has to begin at a revision that is gone
             leader = game.leader()
             for each in game.proxies[leader]:
                 each.cut()
-            for number in range(times(5, 30)):
+            for number in range(times(4, 30)):
                 compacted(game, 1000 * (turn + 1) + number)
             for each in game.proxies[leader]:
                 each.mend()
