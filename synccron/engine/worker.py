@@ -97,7 +97,7 @@ class Worker:
         self._lock = threading.Lock()
         self._attempts: dict[int, _Attempt] = {}
         self._ended: deque[Settlement] = deque()
-        self._unsure: tuple[Sequence[Admission], Instant] | None = None
+        self._unsure: Sequence[Admission] = ()
         self._others: Sequence[Node] = ()
         self._looked_at: int | None = None
         self._helped_at = 0
@@ -131,8 +131,8 @@ class Worker:
 
     def turn(self) -> Duration:
         """Claim and start what may start; ms until something else may."""
-        if self._unsure is not None:
-            self._claim(*self._unsure)
+        if self._unsure:
+            self._claim(self._unsure)
         if not self._claiming:
             return SECOND
         self._begin_held()
@@ -281,8 +281,7 @@ class Worker:
         admissions = self._admit(candidates, now, free)
         first, rest = admissions[:CLAIMED_FIRST], admissions[CLAIMED_FIRST:]
         if first:
-            # The time after the read: what was seen to have ended did so before this begins.
-            self._claim(first, self._clock.now())
+            self._claim(first)
             self._punctuality.began(first[0].candidate.job.run_at, self._clock.now())
         if rest:
             self._claim_rest(rest)
@@ -293,7 +292,7 @@ class Worker:
         try:
             begin, size = 0, CLAIMED_NEXT
             while begin < len(admissions):
-                self._claim(admissions[begin : begin + size], self._clock.now())
+                self._claim(admissions[begin : begin + size])
                 begin, size = begin + size, 4 * size
         finally:
             self._hastes = False
@@ -333,11 +332,13 @@ class Worker:
         waited = {each.job.line for each in candidates if each.job.run_at <= now}
         return self._round.next(waited, full=self._concurrency <= len(self._attempts))
 
-    def _claim(self, admissions: Sequence[Admission], now: Instant) -> None:
-        self._unsure = admissions, now
-        # Law 5: each claim gets a new fence; laws 1 and 5: what has moved since is refused.
-        claims = self._store.claim(self._session(), admissions, now)
-        self._unsure = None
+    def _claim(self, admissions: Sequence[Admission]) -> None:
+        self._unsure = admissions
+        # Law 5: each claim gets a new fence; laws 1 and 5: what has moved since is refused. The time
+        # after the read, also where it is sent again: what was seen to have ended did so before
+        # this begins.
+        claims = self._store.claim(self._session(), admissions, self._clock.now())
+        self._unsure = ()
         for admission, claim in zip(admissions, claims, strict=True):
             if claim is not None:
                 self._start(claim)

@@ -109,7 +109,6 @@ class Peer:
     term: Term | None = None
     plans: tuple[Plan, ...] = ()
     admissions: tuple[Admission, ...] = ()
-    admitted_at: Instant = 0
     claims: tuple[Claim, ...] = ()
     ended: tuple[Settlement, ...] = ()
     lost: tuple[Settlement, ...] = ()
@@ -250,7 +249,7 @@ class World:
             if admission is not None:
                 made.append(admission)
                 room -= admission.job is None and admission.miss is None
-        peer.admissions, peer.admitted_at = tuple(made), now
+        peer.admissions = tuple(made)
         return bool(made)
 
     def claim(self, peer: Peer) -> bool:
@@ -265,7 +264,8 @@ class World:
         if not peer.admissions or peer.session is None:
             return False
         try:
-            claims = self.store(peer).claim(peer.session, peer.admissions, peer.admitted_at)
+            now = self.clock.now() + peer.off
+            claims = self.store(peer).claim(peer.session, peer.admissions, now)
         except SessionLost:
             peer.session, peer.term, peer.admissions = None, None, ()
             return True
