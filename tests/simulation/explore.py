@@ -26,7 +26,7 @@ from synccron.model.overlap import passes_over
 from synccron.model.plan import Due, Plan, plan
 from synccron.model.schedule import Definition, Retry, Revision, Schedule, Tombstone
 from synccron.model.settle import settle
-from synccron.model.time import SECOND, Duration, Instant
+from synccron.model.time import SECOND, Duration
 from synccron.store.base import Look, Where
 from tests.make import definition
 from tests.simulation.memory.state import Memory
@@ -467,6 +467,7 @@ class World:
     def come_to_rest(self) -> None:
         """One node that is well, and time: everything must be decided, and settle."""
         one = self.peers[0]
+        self.jumped = self.jumped or any(peer.off for peer in self.peers)
         for peer in self.peers[1:]:
             self.die(peer)
         one.off, one.offers = 0, frozenset({"run", "h"})
