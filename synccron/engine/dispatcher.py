@@ -7,6 +7,7 @@ can wait for a better moment.
 
 from collections.abc import Iterator, Sequence
 
+from synccron import __version__
 from synccron.clock import Clock
 from synccron.engine.elector import Elector
 from synccron.engine.tally import Tally
@@ -15,8 +16,10 @@ from synccron.events import Events
 from synccron.model.lease import Node, Term
 from synccron.model.permit import Offer, covered
 from synccron.model.plan import Due, Plan, plan
+from synccron.model.schedule import Unreadable
 from synccron.model.time import SECOND, Duration, Instant, format_instant
 from synccron.store.base import Look, Store
+from synccron.store.codec import refusal
 
 BATCH = 500  # schedules that are read at once, at most
 FEWEST = 20  # and at least
@@ -66,7 +69,8 @@ class Dispatcher:
         if term is None:
             return SECOND
         now, begun = self._clock.now(), self._clock.monotonic()
-        offers = live_offers(self._store)
+        live = [each for each in self._store.read(Node, limit=1000).items if each.live]
+        offers = frozenset(each.offer for each in live)
         due = self._due(term, now, offers, min(URGENT, self._ahead // 2))
         hurry = bool(due)
         if not hurry and self._ahead:
@@ -76,6 +80,7 @@ class Dispatcher:
             due = self._due(term, now, offers, self._ahead // 2)
         more = len(due) == self._limit
         if due:
+            _make_room(term, due, live)
             self._dispatch(term, due, now, offers)
         self._tally.ticked_at = now
         took = self._clock.monotonic() - begun
@@ -196,10 +201,17 @@ class Dispatcher:
         )
 
 
-def live_offers(store: Store) -> frozenset[Offer]:
-    """Tell what live nodes can run."""
-    nodes = store.read(Node, limit=1000).items
-    return frozenset(node.offer for node in nodes if node.live)
+def _make_room(term: Term, due: Sequence[Due], live: Sequence[Node]) -> None:
+    """End the node, by StoreNewer, where one of another version may read what it cannot.
+
+    With nobody else to lead, such a schedule is given up like one that is damaged.
+    """
+    if all(each.version == __version__ or each.id == term.node for each in live):
+        return
+    for each in due:
+        definition = each.schedule.definition
+        if isinstance(definition, Unreadable) and definition.newer:
+            raise refusal(definition)
 
 
 def _until_quiet(now: Instant) -> Duration:

@@ -281,11 +281,14 @@ def test_a_node_tells_a_webhook_and_a_command_of_failures_and_recoveries(
     assert json.loads(line)["schedule_id"] == "job"
 
 
-def test_a_node_that_meets_what_only_a_later_version_knows_ends_and_names_it(
-    path: str, client: Client, start: Callable[..., Watched]
+def test_a_leader_ends_and_names_what_only_a_node_of_another_version_can_read(
+    path: str, client: Client, start: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watched = start()
     watched.until("leader_acquired")
+    with monkeypatch.context() as patch:
+        patch.setattr("synccron.engine.node.__version__", "99.0.0")
+        start(lead=False)
     client.register(Schedule(id="job", cron=EVERY_SECOND, run="true"))
     with closing(sqlite3.connect(path)) as later, later:
         later.execute(
