@@ -1,10 +1,16 @@
 """What all tests may use."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.etcd import Members, needed
+
+# Who runs tests in the background may have made them ignore what Ctrl-C sends; and so would every
+# command that they start, also those that they interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
