@@ -35,7 +35,7 @@ AT_ONCE = 4  # jobs of other nodes that it takes over at once
 PACE: Duration = 50  # and how often it does, in ms
 SPARE = 16  # candidates looked at beyond the free places: some wait for others
 LOOK: Duration = 100  # how often it looks who else is there, in ms
-CLAIMED_FIRST, CLAIMED_NEXT = 16, 256  # jobs of the first claims of a turn; more each time after
+CLAIMED_FIRST, CLAIMED_NEXT = 8, 256  # jobs of the first claims of many; more each time after
 FULL_PAUSE: Duration = 100  # how often a full node looks what it has to queue, in ms
 SETTLED_AT_ONCE = 500
 
@@ -279,7 +279,9 @@ class Worker:
     ) -> Sequence[Admission]:
         """Do with candidates what is to be done now."""
         admissions = self._admit(candidates, now, free)
-        first, rest = admissions[:CLAIMED_FIRST], admissions[CLAIMED_FIRST:]
+        many = len(admissions) > 2 * CLAIMED_FIRST
+        first = admissions[:CLAIMED_FIRST] if many else admissions
+        rest = admissions[len(first) :]
         if first:
             self._claim(first)
             self._punctuality.began(first[0].candidate.job.run_at, self._clock.now())
