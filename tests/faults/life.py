@@ -164,7 +164,6 @@ class Life:
             self.orders.end()
             self._over.set()
             self._sampler.join()
-            self.ground.close()
 
     def _break(self, until_then: float) -> None:
         while self.seconds() < until_then:

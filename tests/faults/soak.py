@@ -43,6 +43,7 @@ def main() -> int:
             members = Members(3)
             stack.callback(members.close)
             members.start()
+        cables = stack.enter_context(ExitStack())  # nodes end before what they reach etcd through
         store = members.url() if members else str(folder / "synccron.db")
         made = stack.enter_context(playing(folder, store, (f"{LEASE:.0f}s", f"{NODE_LEASE:.0f}s")))
         made.options = ("--retention-jobs", str(KEPT), "--concurrency", "8")
@@ -51,6 +52,7 @@ def main() -> int:
         clock = ShiftedClock(Shift(clock_of(folder, "client", members)))
         client = stack.enter_context(Client(store, clock=clock))
         life = Life(made, clock, members, client, seed, tell)
+        cables.callback(life.ground.close)
 
         def stop(*_: object) -> None:
             life.end_at = 0.0
