@@ -339,11 +339,15 @@ class Worker:
         # Law 5: each claim gets a new fence; laws 1 and 5: what has moved since is refused. Its
         # time is after the read, also when it is sent again: what was seen to have ended did so
         # before this begins.
+        begun = self._begun()
         claims = self._store.claim(self._session(), admissions, self._clock.now())
         self._unsure = ()
         for admission, claim in zip(admissions, claims, strict=True):
             if claim is not None:
-                self._start(claim)
+                # Law 5: one claim is one attempt, also where what was read is older than our own
+                # claim, and the store gives it again as one whose answer may have been lost.
+                if claim.fence not in begun:
+                    self._start(claim)
             elif admission.miss is not None:
                 miss = admission.miss
                 self._tally.add("dispatch_skipped")
@@ -356,6 +360,14 @@ class Worker:
                     last=format_instant(miss.last),
                     count=miss.count,
                 )
+
+    def _begun(self) -> set[int]:
+        """Tell the fences of all attempts that have begun here and whose end is not settled.
+
+        Asked before a claim: one that is settled after this is not given again any more.
+        """
+        with self._lock:
+            return {*self._attempts, *(each.claim.fence for each in self._ended)}
 
     def _start(self, claim: Claim) -> None:
         job = claim.job

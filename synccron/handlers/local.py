@@ -183,14 +183,16 @@ class _Guard:
 
     def _read(self) -> None:
         inbox = wire.Inbox()
-        while (messages := wire.receive(self._socket, inbox)) is not None:
-            for message in messages:
-                self._take(message)
-        with self._lock:
-            self.alive = False
-            left, self._running = self._running, {}
-        if left:
-            self._end(left)
+        try:
+            while (messages := wire.receive(self._socket, inbox)) is not None:
+                for message in messages:
+                    self._take(message)
+        finally:  # also if it fails: a guardian that nobody hears would fill its node for ever
+            with self._lock:
+                self.alive = False
+                left, self._running = self._running, {}
+            if left:
+                self._end(left)
 
     def _take(self, message: wire.Message) -> None:
         fence = message["fence"]

@@ -45,9 +45,9 @@ def test_a_slot_becomes_a_job_that_runs_and_is_settled(node: "Node") -> None:
     ]
 
 
-def many_due(store: "Store", clock: ManualClock, count: int) -> "Node":
+def many_due(store: "Store", clock: ManualClock, count: int, places: int = 100) -> "Node":
     """Give a node for which so many jobs are due now."""
-    node = Bench(store, clock, "n1", concurrency=count)
+    node = Bench(store, clock, "n1", concurrency=places)
     node.elector.seek()
     made = [definition(id=f"job-{number}") for number in range(count)]
     changes = [register(None, each, clock.now(), "me@here", "2026f") for each in made]
@@ -97,6 +97,42 @@ def test_a_claim_that_fails_in_the_midst_of_many_holds_up_no_settlement(
         run.end()
     node.worker.settle_ended()
     assert sum(job.settled for job in node.jobs_of(clock.now())) == len(node.handlers.runs) > 0
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_law_5_a_claim_is_one_attempt_also_where_what_is_read_is_older_than_the_claim(
+    store: "Store", clock: ManualClock, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    node = many_due(store, clock, 3)
+    (claim, waiting), read = (store.claim, store.waiting), []
+
+    def reads_the_past(*asked: Any, **named: Any) -> Any:
+        read.append(waiting(*asked, **named))
+        return read[0]
+
+    def loses_an_answer(*asked: Any) -> Any:
+        claims = claim(*asked)
+        if answered:
+            return claims
+        monkeypatch.setattr(store, "claim", claim)
+        raise StoreError("away")
+
+    monkeypatch.setattr(store, "waiting", reads_the_past)
+    monkeypatch.setattr(store, "claim", loses_an_answer)
+    if not answered:
+        with pytest.raises(StoreError):
+            node.worker.turn()
+    node.worker.turn()
+    node.worker.turn()
+    began = [run.invocation.job_id for run in node.handlers.runs]
+    assert sorted(began) == sorted(job.id for job in node.jobs_of(clock.now()))
+    for run in node.handlers.runs:
+        run.end()
+    node.worker.turn()
+    node.worker.settle_ended()
+    node.worker.turn()
+    assert len(node.handlers.runs) == 3 < len(read)
+    assert all(job.state == "completed" for job in node.jobs_of(clock.now()))
 
 
 def test_an_attempt_gets_what_its_schedule_says_of_how_it_runs(node: "Node") -> None:

@@ -10,6 +10,7 @@ import pytest
 from synccron.clock import SystemClock
 from synccron.handlers import kernel
 from synccron.handlers.log import HEAD, RING, LogReader
+from synccron.model.job import Outcome
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may run as others")
 
@@ -256,6 +257,19 @@ def test_a_guardian_or_heir_that_is_killed_takes_its_attempts_with_it_and_is_rep
     for pid in map(int, pids.read_text().split()):
         until(lambda pid=pid: not alive(pid))
     assert workshop.end_of("echo again").tail == b"again\n"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_guardian_that_nobody_can_hear_any_more_is_replaced(workshop, until):
+    left = workshop.start(run="sleep 600")
+
+    def fails(_: Outcome) -> None:
+        raise LookupError
+
+    workshop.handlers.start(workshop.invocation(run="true"), fails)
+    assert (left.outcome().ending, left.outcome().error) == ("lost", "its guardian died")
+    assert workshop.end_of("echo again").tail == b"again\n"
+    until(lambda: len(guardians()) == 1)
 
 
 def test_what_hides_its_origin_goes_with_the_attempts_that_ran_when_it_was_left(
