@@ -89,9 +89,13 @@ def _some(names: Sequence[str], count: int) -> str:
 
 def in_words(cron: str, schedule_id: str = "") -> str:
     """Tell an expression in words; `H` picks by the schedule's id."""
+    from synccron.model.cron import CronError
     from synccron.model.words import words
 
-    return words(cron, schedule_id)
+    try:
+        return words(cron, schedule_id)
+    except CronError:  # a record that was damaged, or a later version's
+        return "cannot be read by this version"
 
 
 def what_runs(schedule: "Schedule | Listed") -> str:

@@ -7,10 +7,11 @@ from synccron.client.author import deed
 from synccron.client.reads import require
 from synccron.client.registration import TRIES, Registration, too_much
 from synccron.clock import Clock
-from synccron.errors import StoreError
+from synccron.errors import InvalidInput, StoreError
 from synccron.events import Events
 from synccron.model import change
 from synccron.model.change import Change
+from synccron.model.cron import CronError
 from synccron.model.deed import Verb
 from synccron.model.lease import Node, told_now
 from synccron.model.plan import Due
@@ -82,7 +83,8 @@ class Changes:
             now = self._clock.now() + off
             found = {each.schedule.id: each for each in read_all(self._store, Due, Where(ids=ids))}
             require(ids, found, "schedule")
-            changes = [made for each in found.values() if (made := decide(each, now)) is not None]
+            decided = (_decided(decide, each, now) for each in found.values())
+            changes = [made for made in decided if made is not None]
             if len(ids) > 1 and too_much(self._store, changes, found):
                 self._change_piece(ids[: len(ids) // 2], decide, off, verb, detail)
                 self._change_piece(ids[len(ids) // 2 :], decide, off, verb, detail)
@@ -103,3 +105,15 @@ class Changes:
         self.change(ids, decide, "unregister", "no longer in the file")
         for name in ids:
             self._events.emit("schedule_unregistered", schedule_id=name)
+
+
+def _decided(
+    decide: Callable[[Due, Instant], Change | None], read: Due, now: Instant
+) -> Change | None:
+    try:
+        return decide(read, now)
+    except CronError as error:
+        raise InvalidInput(
+            f"the cron of {read.schedule.id} cannot be read by this version: {error}",
+            hint="register it again",
+        ) from error

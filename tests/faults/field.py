@@ -91,6 +91,14 @@ class Tried:
 TRIED: list[Tried] = []
 
 
+def limit(seconds: int) -> pytest.MarkDecorator:
+    """Give a test so long for its short amount, and half an hour for a long one, before it ends.
+
+    What it waits for has limits of its own; this one leaves nodes behind that nobody ends.
+    """
+    return pytest.mark.timeout(1800 if LONG else seconds)
+
+
 def within(seconds: float) -> float:
     """Bound what is waited for: in seconds where a machine does nothing else, as for `make faults`.
 

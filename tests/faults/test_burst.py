@@ -14,9 +14,9 @@ from synccron.model.job import Job
 from synccron.model.time import SECOND, to_datetime
 from synccron.store.base import Where
 from synccron.store.sqlite.store import SqliteStore
-from tests.faults.field import LONG, trying, until
+from tests.faults.field import LONG, limit, trying, until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, limit(300)]
 
 LEASE = 2 * SECOND
 MANY = 10_000 if LONG else 1_500

@@ -15,12 +15,12 @@ from synccron.model.time import HOUR, MINUTE, parse_instant
 from synccron.store import open_store
 from synccron.store.history import read_history
 from tests.etcd import Members
-from tests.faults.field import command, playing, register, settle_down, trying, until
+from tests.faults.field import command, limit, playing, register, settle_down, trying, until
 from tests.faults.game import times
 from tests.faults.life import parse_slot
 from tests.faults.shifted import Shift
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(200), pytest.mark.xdist_group("clocks")]
+pytestmark = [pytest.mark.faults, limit(200), pytest.mark.xdist_group("clocks")]
 
 
 AGES = SystemClock().now() - 60_000  # since 1970, and a minute

@@ -12,9 +12,9 @@ from synccron.clock import SystemClock
 from synccron.model.judge import judge
 from synccron.store import open_store
 from synccron.store.history import read_history
-from tests.faults.field import SCHEDULES, command, playing, register, settle_down, until
+from tests.faults.field import SCHEDULES, command, limit, playing, register, settle_down, until
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.faults, limit(240)]
 
 KILLS = int(os.environ.get("SYNCCRON_KILLS", "6"))
 

@@ -18,12 +18,12 @@ from synccron.model.settle import settle
 from synccron.store import open_store
 from synccron.store.base import Store, Where
 from tests.faults.disk import FULL, IOERR_WRITE, NEVER, Disk, after_power_loss, contents, reachable
-from tests.faults.field import LONG, trying
+from tests.faults.field import LONG, limit, trying
 from tests.make import definition
 
 pytestmark = [
     pytest.mark.faults,
-    pytest.mark.timeout(300),
+    limit(300),
     pytest.mark.skipif(not reachable(), reason="this Python has SQLite built in"),
 ]
 

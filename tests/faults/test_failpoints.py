@@ -15,6 +15,7 @@ from tests.faults.field import (
     LONG,
     PATIENCE,
     SCHEDULES,
+    limit,
     playing,
     register,
     settle_down,
@@ -22,7 +23,7 @@ from tests.faults.field import (
     until,
 )
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, limit(600)]
 
 # The process is a node or a command like any other, but for one verb that kills it.
 FAILING = """

@@ -10,10 +10,10 @@ from synccron.client import Client, Schedule
 from synccron.engine.node import Node
 from synccron.errors import KeyConflict
 from tests.etcd import Members
-from tests.faults.field import trying, until
+from tests.faults.field import limit, trying, until
 from tests.faults.game import times
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, limit(300)]
 
 CALLERS = 100
 CLIENTS = 10  # that these callers share: connections to a store of their own

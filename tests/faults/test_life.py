@@ -9,9 +9,19 @@ from synccron.client import Client, Schedule
 from synccron.clock import ManualClock, SystemClock
 from synccron.model.time import DAY
 from tests.etcd import Members
-from tests.faults.field import LONG, command, playing, register, seeded, settle_down, trying, until
+from tests.faults.field import (
+    LONG,
+    command,
+    limit,
+    playing,
+    register,
+    seeded,
+    settle_down,
+    trying,
+    until,
+)
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.faults, limit(600)]
 
 EDITS = 300 if LONG else 30
 BACKLOG = 10_000 if LONG else 200

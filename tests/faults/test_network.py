@@ -14,11 +14,11 @@ from synccron.store import open_store
 from synccron.store.base import Where
 from synccron.store.history import read_all
 from tests.etcd import Members
-from tests.faults.field import seeded, trying, until, within
+from tests.faults.field import limit, seeded, trying, until, within
 from tests.faults.game import LEASE, Game, play, times
 from tests.proxy import Proxy
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900), pytest.mark.xdist_group("network")]
+pytestmark = [pytest.mark.faults, limit(900), pytest.mark.xdist_group("network")]
 
 CUT = times(6, 20)  # seconds
 KINDS = {

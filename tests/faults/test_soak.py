@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from tests.faults.field import LONG, trying
+from tests.faults.field import LONG, limit, trying
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800 if LONG else 300)]
+pytestmark = [pytest.mark.faults, limit(300)]
 
 
 def test_a_cluster_lives_while_things_break_at_random() -> None:

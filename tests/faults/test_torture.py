@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from synccron.client import Client, Job
-from tests.faults.field import LONG, Field, playing, register, trying, until
+from tests.faults.field import LONG, Field, limit, playing, register, trying, until
 from tests.faults.measure import children, family, resident
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(900), pytest.mark.xdist_group("torture")]
+pytestmark = [pytest.mark.faults, limit(900), pytest.mark.xdist_group("torture")]
 
 FLOOD = 1 << 30 if LONG else 100 << 20
 JOBS = 10_000 if LONG else 600

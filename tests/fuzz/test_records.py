@@ -62,6 +62,18 @@ def test_a_record_that_is_spoilt_in_etcd_holds_up_nobody_else(etcd: Members) -> 
     fuzz()
 
 
+def test_commands_answer_for_what_fuzzing_has_found_in_a_file(folder: Callable[[], Path]) -> None:
+    # A paused schedule whose definition is gone: `ls -w` tells its cron, `resume` looks for a slot.
+    records(SqlitePlace(folder()), 481, ("field", 0))
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.xdist_group("etcd")
+def test_commands_answer_for_what_fuzzing_has_found_in_etcd(etcd: Members) -> None:
+    # A schedule without its cursor: `backup` reads both.
+    records(EtcdPlace(etcd.url(f"fuzz/{secrets.token_hex(8)}")), 238, ("gone", 0))
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"id":"victim","later":1}', "9" * 400])
 def test_a_definition_that_cannot_be_read_is_given_up_at_once_and_can_be_registered_anew(
     folder: Callable[[], Path], text: str

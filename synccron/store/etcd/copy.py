@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from synccron.errors import Refused, StoreError
+from synccron.errors import Refused, StoreDamaged, StoreError
 from synccron.model.copy import Base, Failing, Key, Record, bare_of_marks
 from synccron.model.deed import Deed
 from synccron.model.job import DeadLetter, Job, Miss, Notice, Output, Receipt, Step
@@ -166,12 +166,19 @@ def _schedules(cluster: Cluster, revision: int) -> Iterator[Record]:
     }
     standing = _below(cluster, layout.watched("sched", ""), revision)
     cursors = _below(cluster, layout.watched("cursor", ""), revision)
-    for stands, cursor in zip(standing, cursors, strict=True):  # of the same ids, in their order
+    for stands in standing:
+        # Both are in the order of their ids; what else is there nobody has written here.
+        name = last_part(stands.key)
+        cursor = next((each for each in cursors if last_part(each.key) >= name), None)
+        if cursor is None or last_part(cursor.key) != name:
+            raise StoreDamaged(
+                f"the schedule {name} has lost its cursor", hint="unregister and register it"
+            )
         read = schedule_of(
             decode(Standing, stands.value),
             0,
             decode(Cursor, cursor.value),
-            history_from=history.get(last_part(stands.key), 0),
+            history_from=history.get(name, 0),
             ahead=None,
         )
         yield bare_of_marks(read)
