@@ -45,8 +45,9 @@ def _of(entry: Entry) -> st.SearchStrategy[list[str]]:
 def _line(entry: Entry, parts: list[tuple[str, ...]]) -> list[str]:
     node = entry.path == ("run",)
     words = [word for part in parts for word in part if word not in _ENDLESS]
-    if node:  # one that would start is refused for this; nothing ends its options before it
-        words = [*(word for word in words if word != "--"), "--lease=0s"]
+    if node:  # one that would start is refused for this; nothing ends its options before it,
+        # and an option without its value takes one of the two for that
+        words = [*(word for word in words if word != "--"), "--lease=0s", "--lease=0s"]
     words = [word.replace("\0", "") for word in words]  # no process is given one
     away = ["--store-timeout=50ms"] if any("etcd" in word for word in words) else []
     return [*entry.path, *away, *words]
