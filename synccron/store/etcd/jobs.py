@@ -316,6 +316,7 @@ def _claim(
     ours = job.session == at.id and len(job.attempts) == len(candidate.job.attempts) + 1
     if not ours or job.fence is None:
         return None
+    cluster.horizon.wrote(run.mod)  # what this handle reads from now on shows it
     return Claim(job=job, definition=candidate.definition, session=at.id, fence=job.fence)
 
 
