@@ -144,8 +144,9 @@ class Wire:
             raise Killed
         if how == "unreachable" or self._caller.cut:
             raise StoreError(f"{verb}: the store cannot be reached")
-        torn = getattr(self._store, "torn", nullcontext)
-        with torn() if how == "amid" else nullcontext():
+        torn = getattr(self._store, "torn", nullcontext) if how == "amid" else nullcontext
+        lost = getattr(self._store, "unheard", nullcontext) if how == "unanswered" else nullcontext
+        with torn(), lost():
             answer = act()
         self._note(verb, words, answer)
         if how in ("after", "amid"):

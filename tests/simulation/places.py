@@ -1,7 +1,8 @@
 """Where the store of a run is: in memory, for thousands of runs, or on disk, as people have it."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -42,7 +43,7 @@ class Place(Protocol):
 class Behind:
     """A store that is read through a mirror: what is read was so a while ago.
 
-    Whoever has written sees that. Writes compare what is there now, as ever.
+    Whoever has written, and was told so, sees that. Writes compare what is there now, as ever.
     """
 
     changes_at_once = MemoryStore.changes_at_once
@@ -52,6 +53,7 @@ class Behind:
         self._store, self._clock, self._lag = store, clock, lag
         self._old = Memory(store.memory.clock, cluster=store.memory.cluster)
         self._mirror = MemoryStore(self._old, clock)
+        self._heard = True
         self._look()
 
     def __getattr__(self, verb: str) -> Any:
@@ -62,11 +64,19 @@ class Behind:
             return getattr(self._mirror, verb)
         return partial(self._write, getattr(self._store, verb))
 
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Let the answer of a write be lost."""
+        self._heard = False
+        yield
+        self._heard = True
+
     def _write(self, act: Callable[..., Any], *words: Any) -> Any:
-        try:
-            return act(*words)
-        finally:
+        before = self._store.memory.state.mark
+        answer = act(*words)
+        if self._heard and self._store.memory.state.mark != before:
             self._look()
+        return answer
 
     def _look(self) -> None:
         self._old.state = self._store.memory.state.copy()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from synccron.engine.worker import Worker
 from synccron.model.time import SECOND
 from tests.simulation import broken
 from tests.simulation.places import in_memory, on_disk
@@ -72,6 +73,13 @@ def test_a_broken_build_is_seen_within_a_hundred_runs(build: Build, laws: set[st
         if laws & {each.law for each in found}:
             return
     pytest.fail(f"{BOUND} runs, and it was not seen")
+
+
+def test_a_node_that_begins_a_claim_each_time_it_is_given_is_seen_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Worker, "_begun", lambda _: set())
+    test_a_broken_build_is_seen_within_a_hundred_runs(Build(), {"one settlement"})
 
 
 @pytest.mark.parametrize("seed", range(ON_DISK))
