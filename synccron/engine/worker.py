@@ -336,10 +336,10 @@ class Worker:
 
     def _claim(self, admissions: Sequence[Admission]) -> None:
         self._unsure = admissions
+        begun = self._begun()
         # Law 5: each claim gets a new fence; laws 1 and 5: what has moved since is refused. Its
         # time is after the read, also when it is sent again: what was seen to have ended did so
         # before this begins.
-        begun = self._begun()
         claims = self._store.claim(self._session(), admissions, self._clock.now())
         self._unsure = ()
         for admission, claim in zip(admissions, claims, strict=True):

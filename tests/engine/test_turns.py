@@ -45,9 +45,9 @@ def test_a_slot_becomes_a_job_that_runs_and_is_settled(node: "Node") -> None:
     ]
 
 
-def many_due(store: "Store", clock: ManualClock, count: int, places: int = 100) -> "Node":
-    """Give a node for which so many jobs are due now."""
-    node = Bench(store, clock, "n1", concurrency=places)
+def many_due(store: "Store", clock: ManualClock, count: int) -> "Node":
+    """Give a node with room for a hundred, for which so many jobs are due now."""
+    node = Bench(store, clock, "n1", concurrency=100)
     node.elector.seek()
     made = [definition(id=f"job-{number}") for number in range(count)]
     changes = [register(None, each, clock.now(), "me@here", "2026f") for each in made]

@@ -1,9 +1,10 @@
 """The large amounts of a release, in pieces: `make faults AMOUNT=release FAULTS_MINUTES=60`.
 
 A piece is one row's tests with the amounts of `make faults` and a luck of its own. What each has
-tried is noted in a file, so that another call goes on where this one ended, and several may run
-side by side, each with rows of its own; it begins no piece that would not end in time, going by how
-long those of its row took. At the end it prints the table.
+tried is noted in a file, so that another call goes on where this one ended; it begins no piece that
+would not end in time, going by how long those of its row took. At the end it prints the table.
+Several may run side by side, each with rows and a file of its own; SYNCCRON_BUSY=1 lets them note
+how long things took, and not bound it.
 """
 
 import argparse
@@ -28,9 +29,8 @@ STATE = Path(".faults.jsonl")
 class Release:
     """What has been tried so far, and what is to be tried next."""
 
-    def __init__(self, state: Path, rows: Sequence[str] = (), *, busy: bool = False) -> None:
+    def __init__(self, state: Path, rows: Sequence[str] = ()) -> None:
         self._state = state
-        self._busy = busy
         self._rows = [row for row in ROWS if not rows or row.number in rows]
         self.tried: list[Tried] = []
         self.pieces: dict[str, list[float]] = defaultdict(list)  # of each row, how long they took
@@ -59,7 +59,6 @@ class Release:
             environment = {
                 **os.environ,
                 "SYNCCRON_FAULTS": "long",
-                "SYNCCRON_BUSY": "1" if self._busy else "",
                 "SYNCCRON_PIECE": str(len(self.pieces[row.number])),
                 "SYNCCRON_TRIED": str(told),
             }
@@ -97,10 +96,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rows", nargs="*", default=(), help="only these: F1 F17")
     parser.add_argument("--state", type=Path, default=STATE)
-    parser.add_argument("--busy", action="store_true", help="note times, and do not bound them")
     parser.add_argument("--markdown", action="store_true", help="only print the table for a page")
     words = parser.parse_args()
-    release = Release(words.state, words.rows, busy=words.busy)
+    release = Release(words.state, words.rows)
     if words.markdown:
         print("\n".join(markdown(merged(release.tried))))
         return 0
