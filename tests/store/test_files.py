@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import pytest
 
+from synccron.clock import SystemClock
 from synccron.errors import (
     InvalidInput,
     StoreDamaged,
@@ -98,6 +99,13 @@ def test_a_folder_is_no_store(place):
     place.path.mkdir(parents=True)
     with pytest.raises(StoreError, match="not a file"):
         place.open()
+
+
+@pytest.mark.parametrize("length", [250, 300])
+@pytest.mark.parametrize("create", [True, False])
+def test_a_name_that_is_too_long_is_refused(tmp_path, length, create):
+    with pytest.raises(StoreError, match="is no store|too long"):
+        open_store(str(tmp_path / ("x" * length)), create=create, clock=SystemClock())
 
 
 def test_bytes_that_flipped_are_found_when_a_node_starts(place):

@@ -5,6 +5,7 @@ empty file is never taken for a new store.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from synccron.clock import Clock
@@ -33,9 +34,9 @@ def create(files: Files, sessions: Sessions, clock: Clock, timeout: Duration) ->
 
 def _create(files: Files) -> None:
     draft = files._replace(database=files.draft)
-    for leftover in (draft.database, draft.log, Path(f"{draft.database}-shm")):
-        leftover.unlink(missing_ok=True)
     try:
+        for leftover in (draft.database, draft.log, Path(f"{draft.database}-shm")):
+            leftover.unlink(missing_ok=True)
         os.close(open_private(draft.database))
         with translating(files):
             connection = connect(draft, 0, "rw", "FULL")
@@ -50,4 +51,5 @@ def _create(files: Files) -> None:
     except OSError as error:
         raise failed(error, files) from error
     finally:
-        draft.database.unlink(missing_ok=True)
+        with suppress(OSError):  # what stands there is removed by whoever makes it next, too
+            draft.database.unlink(missing_ok=True)

@@ -62,9 +62,9 @@ def find(path: str | Path, *, create: bool) -> Files:
     `create` makes the folder. Raises StoreMissing, or StoreError where the place is not fit.
     """
     files = Files(Path(os.path.realpath(path)))
-    if create:
-        _make_folder(files.folder)
     try:
+        if create:
+            _make_folder(files.folder)
         _check_folder(files)
         if not create or files.database.exists():
             _check_file(files.database)
@@ -77,6 +77,8 @@ def find(path: str | Path, *, create: bool) -> Files:
         ) from error
     except NotADirectoryError as error:
         raise StoreError(f"{files.folder} is not a folder") from error
+    except OSError as error:  # a name that is too long, a loop of links
+        raise StoreError(f"{files.database} cannot be used: {error.strerror}") from error
     return files
 
 
