@@ -30,6 +30,7 @@ TITLE = "Handlers"
 VENV = HERE.parent / ".venv" / "peers"
 REDIS = HERE.parent / ".venv" / "redis"
 AT_ONCE = 16  # attempts of a node, unless it is told otherwise, on two cores
+MANY_AT_ONCE = 64  # jobs that end at once are better claimed and settled by the dozen
 PACKAGES = ["apscheduler>=3.11,<4", "huey>=3", "redis", "rq>=2", "sqlalchemy>=2"]
 DEBIAN = ["redis-server", "redis-tools", "libjemalloc2", "liblzf1", "liblua5.1-0", "libatomic1"]
 DEBIAN += ["lua-cjson", "lua-bitop"]
@@ -236,16 +237,19 @@ def section(amount: Amount) -> str:
             ("shell", None, spawning, "posix_spawn"),
             ("no-op Python", "noop:noop", asking, "ask a warm process"),
         ):
-            alone, whole, limits, queues = [], [], [], []
+            alone, whole, many, limits, queues = [], [], [], [], []
             for _ in range(amount.rounds):
                 limits.append(plainly(doing, count))
                 alone.append(attempts(folder, count, handler))
                 queues.append(queued(folder, doing, count))
                 whole.append(burst(folder, handler, count))
+                many.append(burst(folder, handler, count, "--concurrency", str(MANY_AT_ONCE)))
             ended = f"{what} jobs, recorded ({count:,})"
             rows.append(Figure(f"{what} attempts ({count:,})", "/s", alone, limits, limit_is))
             rows.append(Figure(ended, "/s", whole, limits, limit_is))
             rows.append(Figure(ended, "/s", whole, queues, f"{limit_is}, from a plain queue"))
+            more = f"the same, {MANY_AT_ONCE} at once"
+            rows.append(Figure(more, "/s", many, queues, f"{limit_is}, from a plain queue"))
             told[f"synccron, {what} jobs, SQLite, in processes"] = whole
         for each, title in PEERS.items():
             few = count // (6 if each == "rq" else 3)
@@ -258,7 +262,7 @@ def section(amount: Amount) -> str:
     return f"""{figures(rows)}
 
 An attempt is started, fed, read, ended and cleared by the guardian, with nothing recorded; a job is also claimed
-and settled, durably. At most {AT_ONCE} run at once. The limit of a shell job is to spawn `/bin/true` with a session
+and settled, durably. At most {AT_ONCE} run at once, where nothing else is said. The limit of a shell job is to spawn `/bin/true` with a session
 and a pipe of its own, and to read and reap it, one after another; that of a Python job is to ask a process that
 has started already, and to wait for its answer. A plain queue is a table on SQLite, of which each row is claimed
 before that and settled after it, durably, by one process and one after another: what a job must cost that is not

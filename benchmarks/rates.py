@@ -110,7 +110,7 @@ def _read(store: Store, ids: list[str]) -> Sequence[Record]:
     return store.read(Record, Where(ids=ids)).items
 
 
-def burst(folder: Path, handler: str | None, count: int) -> float:
+def burst(folder: Path, handler: str | None, count: int, *options: str) -> float:
     """Jobs a second from the first start to the last settlement, all due at once."""
     store = folder / f"burst-{time.monotonic_ns()}.db"
     with Client(str(store), create=True) as client:
@@ -126,7 +126,7 @@ def burst(folder: Path, handler: str | None, count: int) -> float:
             )
             for n in range(count):
                 client.submit(handler, key=f"b-{n}")
-        with node(store):
+        with node(store, *options):
             until(lambda: client.status().queued + client.status().running == 0 and done(client))
         jobs = client.jobs(states=["completed"], limit=count)
     starts = [job.started_at for job in jobs if job.started_at]
