@@ -83,7 +83,7 @@ class Orders:
     def _trigger(self, name: str, key: str, given: JsonText | None, *, force: bool) -> values.Job:
         for _ in range(TRIES):
             now = self._clock.now()
-            schedule = schedule_of(self._store, name)
+            schedule = schedule_of(self._store, name, besides_queue=True)
             judged = schedule.definition.alone and not force
             active = self._store.active(name) if judged else None
             wanted = order.triggered(schedule, key, given, now, active=active, force=force)
@@ -182,7 +182,8 @@ class Orders:
             given = "null" if old is None or old.input is None else old.input
             again = order.resubmitted(needs, given, nonce, now)
         else:
-            found = self._store.read(Schedule, Where(ids=(schedule_id,))).items
+            where = Where(ids=(schedule_id,), besides_queue=True)
+            found = self._store.read(Schedule, where).items
             if not found:
                 raise Refused(
                     f"the schedule {schedule_id} is not registered any more",

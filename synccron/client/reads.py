@@ -16,9 +16,9 @@ PAGE = 500
 MOST_READ_ON = 2000
 
 
-def schedule_of(store: Store, name: str) -> Schedule:
+def schedule_of(store: Store, name: str, *, besides_queue: bool = False) -> Schedule:
     """Read one schedule. Raises NotFound, and StoreDamaged or StoreNewer: it can't be read."""
-    found = store.read(Schedule, Where(ids=(name,))).items
+    found = store.read(Schedule, Where(ids=(name,), besides_queue=besides_queue)).items
     require((name,), [each.id for each in found], "schedule")
     check_readable(found[0].definition)
     return found[0]

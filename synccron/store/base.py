@@ -80,7 +80,8 @@ class Where:
     id. `labels`: all of these, on the schedule. `states`: of jobs. `decided`: of jobs, those that
     are no intentions. `since`: created, recorded or made at or after it. `paused_until`: schedules
     whose pause ends at or before it. `overdue`: schedules whose oldest undecided slot is
-    before it (`undecided_at`); Totals counts them.
+    before it (`undecided_at`); Totals counts them. `besides_queue` is no condition: schedules may
+    come without `ahead`, for which some stores read all that waits of a schedule.
     """
 
     ids: Sequence[str] | None = None
@@ -92,6 +93,7 @@ class Where:
     since: Instant | None = None
     paused_until: Instant | None = None
     overdue: Instant | None = None
+    besides_queue: bool = False
 
 
 EVERYTHING = Where()

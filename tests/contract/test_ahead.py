@@ -11,6 +11,7 @@ import pytest
 from synccron.model.admit import Place, admit
 from synccron.model.change import resume
 from synccron.model.job import Admission, DeadLetter, Miss
+from synccron.model.schedule import Schedule
 from synccron.model.time import HOUR, MINUTE, SECOND, slot_name
 from synccron.store.base import Where
 
@@ -45,6 +46,13 @@ def test_law_3_intentions_are_written_with_their_cursor_and_shown_as_what_runs_n
     schedule = world.schedule()
     assert (schedule.cursor.next, schedule.next_run_at) == (start + 21 * SECOND, start + SECOND)
     assert schedule.cursor.decided_until == start + 20 * SECOND
+
+
+def test_a_schedule_that_is_read_besides_its_queue_is_the_same_but_for_what_is_ahead(world):
+    written(world)
+    where = Where(ids=("job",), besides_queue=True)
+    (found,) = world.store.read(Schedule, where).items
+    assert replace(found, ahead=world.schedule().ahead) == world.schedule()
 
 
 def test_a_node_starts_an_intention_at_its_instant_though_nobody_leads(world):

@@ -223,7 +223,7 @@ def test_a_node_that_is_cut_off_is_replaced_and_its_results_are_refused(
 def cut_off(made: Field, client: Client, proxies: list[Proxy]) -> None:
     """Let n1 run jobs, cut it off, see n2 take them up, and mend."""
     jobs = [client.trigger(name).id for name in ("apart", "beside")]
-    until(lambda: all(client.job(each).state == "running" for each in jobs), "both to run")
+    until(lambda: {d.job_id for d in made.done()} >= set(jobs), "both to begin")
     for each in proxies:
         each.cut()
     made.start("n2")

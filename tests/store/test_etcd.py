@@ -31,6 +31,7 @@ from synccron.model.time import SECOND
 from synccron.store import logs_of, open_store
 from synccron.store.base import FOLLOWED, Limits, Look, Store
 from synccron.store.etcd.address import Login, address, login
+from synccron.store.etcd.client import Etcd
 from synccron.store.etcd.draft import MOST_OPERATIONS, Draft
 from synccron.store.etcd.layout import job_text, place_of
 from synccron.store.etcd.store import EtcdStore
@@ -361,6 +362,26 @@ def test_many_schedules_with_much_written_ahead_are_changed_in_pieces_too(
         client.pause(*ids)
         assert client.status().scheduled == 0
         client.unregister(*ids)
+
+
+def test_a_trigger_costs_the_same_however_long_the_queue_is(
+    etcd: Members, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[int] = []
+    call = Etcd._call
+
+    def counted(self: Etcd, *words: Any, **more: Any) -> Any:
+        answer = call(self, *words, **more)
+        answers.append(answer.ByteSize())
+        return answer
+
+    with Client(etcd.url(prefix), create=True) as client:
+        client.register(Schedule(id="free", cron="0 0 1 1 *", run="true"))
+        for number in range(50):
+            client.trigger("free", key=str(number))
+        monkeypatch.setattr(Etcd, "_call", counted)
+        client.trigger("free", key="after-many")
+        assert max(answers) < 5_000, "what waits was read"
 
 
 def test_the_history_stays_within_its_bytes_and_the_newest_stay(etcd: Members, prefix: str) -> None:

@@ -90,7 +90,7 @@ def _views(
         wanted = [name for name in wanted if after is None or name > after]
         for n in range(0, len(wanted), _PIECE):
             piece = wanted[n : n + _PIECE]
-            yield _standing(cluster, piece), piece
+            yield _standing(cluster, piece, besides_queue=where.besides_queue), piece
         return
     layout, more = cluster.layout, True
     begin = layout.watched("sched", "") if after is None else layout.watched("sched", after) + b"\0"
@@ -381,8 +381,8 @@ def _before(schedule: Schedule) -> str:
     return newest_first(schedule.cursor.next - 1)
 
 
-def _standing(cluster: Cluster, wanted: Sequence[str]) -> View:
-    """Read a view that has these schedules."""
+def _standing(cluster: Cluster, wanted: Sequence[str], *, besides_queue: bool) -> View:
+    """Read a view that has these schedules, and what waits of them."""
     layout = cluster.layout
     keys = [
         layout.watched(kind, name) for name in wanted for kind in ("sched", "cursor", "history")
@@ -391,7 +391,7 @@ def _standing(cluster: Cluster, wanted: Sequence[str]) -> View:
     starts = [
         layout.watched("due", name, "")
         for name, pair in zip(wanted, pairs[::3], strict=True)
-        if pair is not None
+        if pair is not None and not besides_queue
     ]
     view = cluster.read_view([(start, end_of(start)) for start in starts], revision)
     for pair in pairs:
