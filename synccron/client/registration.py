@@ -21,6 +21,7 @@ from synccron.model.time import Duration, Instant
 from synccron.store.base import EVERYTHING, INTENTIONS_A_CHANGE, Store, Where
 from synccron.store.history import read_all
 
+PATIENT = 5  # tries of many at once, before each half of them is written by itself
 TRIES = 50  # how often a write is decided anew when what it was decided for has moved
 PAGE = 500  # schedules that are compared at once
 FIRST = 100  # schedules that are written at once, to begin with
@@ -117,7 +118,7 @@ class Registration:
     def _piece(self, definitions: Sequence[Definition], done: Registered) -> Duration:
         """Register some; how long their write took."""
         by, zones = author(), tzdata.IANA_VERSION
-        for _ in range(TRIES):
+        for tried in range(TRIES):
             now = self._now()
             old = known(self._store, [each.id for each in definitions])
             self._refuse_foreign([(each, old.get(each.id)) for each in definitions])
@@ -126,7 +127,7 @@ class Registration:
                 for each in definitions
             ]
             changes = [made for _, made in decided if made is not None]
-            if len(definitions) > 1 and too_much(self._store, changes, old):
+            if len(definitions) > 1 and (tried == PATIENT or too_much(self._store, changes, old)):
                 half = len(definitions) // 2
                 return max(
                     self._piece(definitions[:half], done), self._piece(definitions[half:], done)

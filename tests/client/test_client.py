@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -11,14 +12,14 @@ from synccron.client import Client, Job, Retry, Schedule
 from synccron.clock import ManualClock
 from synccron.errors import InvalidInput, JobNotSettled, KeyConflict, NotFound, Refused
 from synccron.events import Event
-from synccron.model.change import Change
+from synccron.model.change import Change, register
 from synccron.model.deed import Deed
 from synccron.model.job import Admission, Claim, Outcome
 from synccron.model.lease import Node, Session
-from synccron.model.plan import plan
+from synccron.model.plan import Due, plan
 from synccron.model.settle import settle
 from synccron.model.time import DAY, MINUTE, SECOND, to_instant
-from synccron.store.base import Look, Store
+from synccron.store.base import Look, Store, Where
 
 BACKUP = Schedule(id="backup", cron="30 2 * * *", run=["backup"], input={"scope": "all"})
 
@@ -355,6 +356,30 @@ def test_jobs_are_listed_newest_first_and_chosen(
     assert [job.key for job in client.jobs(since=since)] == ["3"]
     with pytest.raises(InvalidInput, match="is no state"):
         client.jobs(states=["done"])
+
+
+def test_many_schedules_change_though_one_of_them_always_has_just_moved(
+    client: Client, store: Store, clock: ManualClock
+) -> None:
+    names = [f"s{number}" for number in range(8)]
+    client.register(*(Schedule(id=name, cron="@daily", run="true") for name in names))
+    apply = client._store.apply
+
+    def moved(changes: Sequence[Change], deeds: Sequence[Deed] = ()) -> bool:
+        if len(changes) > 1:  # somebody changes one of many just before they are written
+            (read,) = store.read(Due, Where(ids=(changes[0].id,))).items
+            version = read.schedule.version
+            other = replace(read.schedule.definition, labels={"version": str(version)})
+            made = register(read, other, clock.now(), "me", "t")
+            assert made is not None
+            assert store.apply([made])
+        return apply(changes, deeds)
+
+    client._store.apply = moved  # type: ignore[method-assign]
+    client.pause(*names)
+    assert all(each.paused for each in client.list())
+    hourly = [Schedule(id=name, cron="@hourly", run="true") for name in names]
+    assert client.register(*hourly).updated == names
 
 
 def test_pause_and_resume_keep_what_they_promise(client: Client, clock: ManualClock) -> None:
