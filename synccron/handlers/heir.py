@@ -16,13 +16,15 @@ from synccron.handlers import kernel, orphans
 from synccron.handlers.cells import end_cells, open_cells
 from synccron.handlers.guardian import Guardian
 from synccron.handlers.nursery import Nursery
+from synccron.handlers.scratch import make_folder, remove_folder, remove_folders
 
 
-def inherit(guardian: int) -> None:
+def inherit(guardian: int, folder: str) -> None:
     """Wait for the guardian to end, and end what it left: all that was below it is below us now."""
     os.waitid(os.P_PID, guardian, os.WEXITED | os.WNOWAIT)
     for _ in kernel.end_children():
         pass
+    remove_folder(folder)
 
 
 def main() -> None:
@@ -38,15 +40,15 @@ def main() -> None:
     node = socket.socket(fileno=int(sys.argv[1]))
     node.set_inheritable(False)
     kernel.become_subreaper()
-    heir = os.getpid()
+    heir, folder = os.getpid(), make_folder(os.environ[orphans.MARK])
     guardian = os.fork()  # safe: it has one thread
     if guardian:
-        inherit(guardian)
+        inherit(guardian, folder)
         os._exit(0)
-    _guard(node, heir)
+    _guard(node, heir, folder)
 
 
-def _guard(node: socket.socket, heir: int) -> NoReturn:
+def _guard(node: socket.socket, heir: int, folder: str) -> NoReturn:
     status = 1
     try:
         kernel.become_subreaper()
@@ -58,7 +60,8 @@ def _guard(node: socket.socket, heir: int) -> NoReturn:
 
         end_cells(is_forsaken)
         orphans.end_orphans(is_forsaken)
-        nursery = Nursery(open_cells(mark) if sys.argv[2] == "cells" else None)
+        remove_folders(is_forsaken)
+        nursery = Nursery(open_cells(mark) if sys.argv[2] == "cells" else None, folder)
         Guardian(node, heir, mark, nursery).run()
         status = 0
     finally:

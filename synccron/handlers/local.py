@@ -16,6 +16,7 @@ from synccron.handlers.cells import end_cells
 from synccron.handlers.environment import own_environment, passed, plain_environment
 from synccron.handlers.permit import forbidden
 from synccron.handlers.resolve import target
+from synccron.handlers.scratch import remove_folders
 from synccron.model.job import Ending, Outcome
 from synccron.model.schedule import Limits
 
@@ -221,6 +222,7 @@ class _Guard:
         """
         end_cells(self._mark.__eq__)
         orphans.end_orphans(self._mark.__eq__)
+        remove_folders(self._mark.__eq__)
         for running in left.values():
             running.ended(_lost())
 

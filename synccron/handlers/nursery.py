@@ -4,33 +4,32 @@ Nothing here waits, and nothing is watched here: that is the guardian's.
 """
 
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import NoReturn
 
 from synccron.handlers import limits
 from synccron.handlers.attempt import Attempt
 from synccron.handlers.cells import Cell, Cells
 from synccron.handlers.child import set_up
+from synccron.handlers.scratch import remove_folder
 from synccron.handlers.ward import Ward, fork, program, spawn
 from synccron.handlers.warm import serve
 
 
 class Nursery:
-    """Starts the wards of one guardian; `passed` is what all of them get of the environment."""
+    """Starts the wards of one guardian, which are given files in `folder`.
 
-    def __init__(self, cells: Cells | None) -> None:
+    `passed` is what all of them get of the environment.
+    """
+
+    def __init__(self, cells: Cells | None, folder: str) -> None:
         self.passed: Mapping[str, str] = {}
         self._cells = cells
         self._guardian = os.getpid()
         self._nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        # Others may pass through it to a file of theirs, whose name they are told.
-        self._folder = tempfile.mkdtemp(prefix="synccron-")
-        Path(self._folder).chmod(0o711)
+        self._folder = folder
 
     def check(self, attempt: Attempt) -> None:
         """Find its user, and refuse what cannot be kept. Raises Refusal."""
@@ -58,7 +57,7 @@ class Nursery:
         """Remove what attempts were given, and end what is left in cells."""
         if self._cells is not None:
             self._cells.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        remove_folder(self._folder)
 
     def _begin_inside(self, cell: Cell | None, attempt: Attempt) -> Ward:
         if cell is not None:

@@ -18,7 +18,9 @@ sys.path.insert(0, sys.argv[1])
 from tests.handlers.conftest import Workshop
 from pathlib import Path
 made = Workshop(Path(sys.argv[2]))
-made.start(run="echo $$ > pids; exec sleep 600", cwd=sys.argv[2])
+made.start(
+    run="echo $SYNCCRON_INPUT_FILE > given; echo $$ > pids; exec sleep 600", cwd=sys.argv[2]
+)
 threading.Event().wait()
 """
 
@@ -51,10 +53,14 @@ def left(tmp_path, until, alive):
         os.kill(pid, signal.SIGKILL)
 
 
-def test_the_next_node_of_the_store_ends_it(tmp_path, left, alive, until):
+def test_the_next_node_of_the_store_ends_it_and_removes_what_it_was_given(
+    tmp_path, left, alive, until
+):
+    given = Path((tmp_path / "given").read_text().strip())
+    assert given.exists()
     handlers = LocalHandlers(store=str(tmp_path))
     try:
-        until(lambda: not alive(left))
+        until(lambda: not alive(left) and not given.parent.exists())
     finally:
         handlers.close()
 

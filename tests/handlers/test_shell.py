@@ -259,6 +259,22 @@ def test_a_guardian_or_heir_that_is_killed_takes_its_attempts_with_it_and_is_rep
     assert workshop.end_of("echo again").tail == b"again\n"
 
 
+@pytest.mark.parametrize("killed", [(0,), (1,), (0, 1)])
+def test_what_attempts_were_given_goes_with_their_guardian_however_it_ends(workshop, until, killed):
+    given = workshop.folder / "given"
+    started = workshop.start(run=f"echo $SYNCCRON_INPUT_FILE > {given}; exec sleep 600")
+    until(lambda: given.exists() and given.read_text().strip() != "")
+    folder = Path(given.read_text().strip()).parent
+    assert f".{os.getpid()}." in folder.name
+    (heir,) = guardians()
+    pids = [heir, int(Path(f"/proc/{heir}/task/{heir}/children").read_text())]
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for each in killed:
+            os.kill(pids[each], number)
+    assert started.outcome().ending == "lost"
+    until(lambda: not folder.exists())
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_guardian_that_nobody_can_hear_any_more_is_replaced(workshop, until):
     left = workshop.start(run="sleep 600")
