@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 
 from synccron.clock import Clock
+from synccron.errors import StoreError
 from synccron.events import Events
 from synccron.model.lease import Session, Term
 from synccron.model.time import Duration
@@ -58,7 +59,7 @@ class Elector:
         if term is None:
             return
         if self._fit():
-            self._campaign()
+            self._renew(term)
         else:
             # Law 6: slots are decided by a clock that agrees with the others'.
             self.lost(term, "its wall clock is off")
@@ -80,6 +81,14 @@ class Elector:
         if term is not None:
             self.lost(term, "resigned")
             self._store.resign(term)
+
+    def _renew(self, term: Term) -> None:
+        try:
+            self._campaign()
+        except StoreError:
+            if self._clock.monotonic() >= term.until:
+                self.lost(term, "its lease ran out, and the store does not answer")
+            raise
 
     def _campaign(self) -> None:
         with self._lock:

@@ -563,6 +563,30 @@ def test_a_deposed_leader_changes_nothing_and_says_so(
     assert node.jobs() == []
 
 
+def test_a_leader_whose_store_is_away_says_that_it_leads_no_more_when_its_lease_has_run_out(
+    node: "Node", clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> Any:
+        raise StoreError("away")
+
+    term = node.elector.term()
+    assert term is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(node.store, "campaign", away)
+        with pytest.raises(StoreError):
+            node.elector.keep()
+        assert node.events("leader_lost") == []
+        clock.advance(6 * SECOND)
+        with pytest.raises(StoreError):
+            node.elector.keep()
+        node.elector.keep()
+    (said,) = node.events("leader_lost")
+    assert said.fields["epoch"] == term.epoch
+    assert "lease ran out" in str(said.fields["reason"])
+    node.elector.seek()
+    assert node.elector.term() is not None
+
+
 def test_resigning_hands_over_at_once(node: "Node", make_node: "Callable[[str], Node]") -> None:
     follower = make_node("n2")
     node.elector.resign()
