@@ -388,6 +388,25 @@ def claimed(candidate: Candidate, node: str, session: str, fence: int, now: Inst
     )
 
 
+def claimed_before(admission: Admission, stands: Job | None, session: str) -> Claim | None:
+    """Give the claim that an earlier sending of this admission made, whose answer was lost.
+
+    `stands` is the job as it is now: it is this session's if it has its very next attempt.
+    """
+    candidate = admission.candidate
+    if (
+        admission.job is not None
+        or admission.miss is not None
+        or candidate.definition is None
+        or stands is None
+        or stands.fence is None
+        or stands.session != session
+        or len(stands.attempts) != len(candidate.job.attempts) + 1
+    ):
+        return None
+    return Claim(job=stands, definition=candidate.definition, session=session, fence=stands.fence)
+
+
 def bare(job: Job) -> Definition:
     """Give the definition that a job without a schedule runs: its handler, and every default."""
     return _bare(job.needs, job.max_attempts)

@@ -18,6 +18,7 @@ from synccron.model.job import (
     Job,
     Settlement,
     claimed,
+    claimed_before,
 )
 from synccron.model.lease import Session
 from synccron.model.needs import SHELL
@@ -302,22 +303,18 @@ def _claim(
     cluster: Cluster, admission: Admission, at: Session, answer: Answer, now: Instant
 ) -> Claim | None:
     candidate = admission.candidate
+    if not answer.written:
+        run = answer.found[0] if answer.found else None
+        before = None if run is None else job_of(run, cluster.base)
+        again = claimed_before(admission, before, at.id)
+        if run is not None and again is not None:
+            cluster.horizon.wrote(run.mod)  # what this handle reads from now on shows it
+        return again
     if admission.miss is not None or admission.job is not None or candidate.definition is None:
         return None
-    if answer.written:
-        fence = fence_of(answer.revision, answer.place, cluster.base)
-        job = replace(claimed(candidate, at.node, at.id, fence, now), mod=answer.revision)
-        return Claim(job=job, definition=candidate.definition, session=at.id, fence=fence)
-    run = answer.found[0] if answer.found else None
-    if run is None:
-        return None
-    # The first sending may have done it, and its answer been lost: then it is ours.
-    job = job_of(run, cluster.base)
-    ours = job.session == at.id and len(job.attempts) == len(candidate.job.attempts) + 1
-    if not ours or job.fence is None:
-        return None
-    cluster.horizon.wrote(run.mod)  # what this handle reads from now on shows it
-    return Claim(job=job, definition=candidate.definition, session=at.id, fence=job.fence)
+    fence = fence_of(answer.revision, answer.place, cluster.base)
+    job = replace(claimed(candidate, at.node, at.id, fence, now), mod=answer.revision)
+    return Claim(job=job, definition=candidate.definition, session=at.id, fence=fence)
 
 
 def _claim_of(cluster: Cluster, job: Job) -> Claim:

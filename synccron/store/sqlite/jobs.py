@@ -21,6 +21,7 @@ from synccron.model.job import (
     Settlement,
     bare,
     claimed,
+    claimed_before,
 )
 from synccron.model.lease import Session
 from synccron.model.schedule import JsonText
@@ -199,7 +200,7 @@ def _admit(
 ) -> Claim | None:
     candidate = admission.candidate
     if not _as_read(transaction.db, candidate):
-        return _claimed_before(transaction.db, at, admission)
+        return claimed_before(admission, job_by_id(transaction.db, candidate.job.id), at.id)
     if admission.miss is not None:
         if delete_unbegun(transaction, candidate.job):
             opened = insert_misses(transaction, [admission.miss])
@@ -217,23 +218,6 @@ def _admit(
     fence = transaction.fence()
     job = update_job(transaction, claimed(candidate, at.node, at.id, fence, now))
     return Claim(job=job, definition=definition, session=at.id, fence=fence)
-
-
-def _claimed_before(db: sqlite3.Connection, at: Session, admission: Admission) -> Claim | None:
-    """Give the claim that an earlier sending of this admission made, whose answer was lost."""
-    candidate = admission.candidate
-    job = job_by_id(db, candidate.job.id)
-    if (
-        admission.job is not None
-        or admission.miss is not None
-        or candidate.definition is None
-        or job is None
-        or job.fence is None
-        or job.session != at.id
-        or len(job.attempts) != len(candidate.job.attempts) + 1
-    ):
-        return None
-    return Claim(job=job, definition=candidate.definition, session=at.id, fence=job.fence)
 
 
 def _as_read(db: sqlite3.Connection, candidate: Candidate) -> bool:

@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, cast
 
-from synccron.model.job import ACTIVE, Admission, Candidate, Claim, Job, Order, Settlement, claimed
+from synccron.model.job import (
+    ACTIVE,
+    Admission,
+    Candidate,
+    Claim,
+    Job,
+    Order,
+    Settlement,
+    claimed,
+    claimed_before,
+)
 from synccron.model.lease import Session
 from synccron.model.schedule import Definition
 from synccron.model.time import Instant
@@ -92,7 +102,7 @@ def write_admission(
 ) -> Claim | None:
     candidate = admission.candidate
     if not _as_read(memory, candidate):
-        return _claimed_before(memory, at, admission)
+        return claimed_before(admission, memory.state.jobs.get(candidate.job.id), at.id)
     for replaced in admission.replaces:
         update(memory, replaced)
     if admission.miss is not None:
@@ -126,22 +136,6 @@ def _as_read(memory: Memory, candidate: Candidate) -> bool:
     # Overlap, at the instant: no two attempts of a schedule that runs alone hold a claim.
     active = active_of(memory, job.schedule_id, job.id)
     return not job.alone or marks(active) == marks(candidate.active)
-
-
-def _claimed_before(memory: Memory, at: Session, admission: Admission) -> Claim | None:
-    """Give the claim that an earlier sending of this admission made."""
-    candidate, job = admission.candidate, memory.state.jobs.get(admission.candidate.job.id)
-    if (
-        admission.job is not None
-        or admission.miss is not None
-        or candidate.definition is None
-        or job is None
-        or job.fence is None
-        or job.session != at.id
-        or len(job.attempts) != len(candidate.job.attempts) + 1
-    ):
-        return None
-    return Claim(job=job, definition=candidate.definition, session=at.id, fence=job.fence)
 
 
 def write_settlement(memory: Memory, settlement: Settlement) -> Job | None:
