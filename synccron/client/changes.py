@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable, Collection, Sequence
 
 from synccron.client.author import deed
-from synccron.client.reads import require
+from synccron.client.reads import check_readable, require
 from synccron.client.registration import PATIENT, TRIES, Registration, too_much
 from synccron.clock import Clock
 from synccron.errors import InvalidInput, StoreError
@@ -113,6 +113,7 @@ def _decided(
     try:
         return decide(read, now)
     except CronError as error:
+        check_readable(read.schedule.definition)
         raise InvalidInput(
             f"the cron of {read.schedule.id} cannot be read by this version: {error}",
             hint="register it again",

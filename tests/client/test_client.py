@@ -1,7 +1,9 @@
 """The Python API, on a real store."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -10,7 +12,14 @@ import pytest
 
 from synccron.client import Client, Job, Retry, Schedule
 from synccron.clock import ManualClock
-from synccron.errors import InvalidInput, JobNotSettled, KeyConflict, NotFound, Refused
+from synccron.errors import (
+    InvalidInput,
+    JobNotSettled,
+    KeyConflict,
+    NotFound,
+    Refused,
+    StoreDamaged,
+)
 from synccron.events import Event
 from synccron.model.change import Change, register
 from synccron.model.deed import Deed
@@ -356,6 +365,19 @@ def test_jobs_are_listed_newest_first_and_chosen(
     assert [job.key for job in client.jobs(since=since)] == ["3"]
     with pytest.raises(InvalidInput, match="is no state"):
         client.jobs(states=["done"])
+
+
+def test_what_a_damaged_schedule_lacks_is_named_where_it_is_resumed(
+    client: Client, path: str, clock: ManualClock
+) -> None:
+    client.register(BACKUP)
+    client.pause("backup")
+    clock.advance(2 * DAY)  # slots were passed over: which ones, its cron tells
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE revisions SET definition = '{'")
+    for call in (client.get, client.resume):
+        with pytest.raises(StoreDamaged, match="a stored Definition cannot be read"):
+            call("backup")
 
 
 def test_many_schedules_change_though_one_of_them_always_has_just_moved(
