@@ -64,6 +64,8 @@ class Release:
             }
             words = ("-m", "pytest", "-q", "--timeout", "1800", *row.tests)
             passed = subprocess.run([sys.executable, *words], env=environment, check=False)
+            if passed.returncode not in (0, 1):  # it was interrupted, or found no such test
+                sys.exit(f"{row.number}: pytest ended with {passed.returncode}")
             tried = [json.loads(line) for line in told.read_text().splitlines()]
         took = (clock.monotonic() - begun) / 1000
         ours = [each for each in tried if each["row"] == row.number]

@@ -196,7 +196,7 @@ ROWS = (
         "handler leaves processes behind",
         (
             *_TORTURE,
-            f"{_HERE}test_torture.py::test_many_jobs_leave_memory_descriptors_and_processes",
+            f"{_HERE}test_torture.py::test_many_jobs_leave_memory_descriptors_and_processes_as_they_were",
         ),
         20,
     ),
