@@ -165,15 +165,14 @@ class Node:
             if self._measure is not None:
                 self._measure(store)
             self._build(store, handlers)
-            self._session = self._join(self._registrar.record(secrets.token_hex(16)))
-            self._keep()
+            session = self._register()
             store.watch(self._changed)
             self._registrar.turn()
         except BaseException:
             handlers.close()
             store.close()
             raise
-        self._events.emit("node_joined", node=self.id, session=self._session.id)
+        self._events.emit("node_joined", node=self.id, session=session.id)
         return self._loops
 
     def wait(self) -> None:
@@ -416,10 +415,17 @@ class Node:
             self._sure_until = 0
             # Its claims are lost: what must not run beside a new attempt ends before anything else.
             self._handlers.rely(0, 0)
-            self._session = self._join(self._registrar.record(secrets.token_hex(16)))
-            self._keep()
-            self._events.emit("node_joined", "warning", node=self.id, session=self._session.id)
+            session = self._register()
+            self._events.emit("node_joined", "warning", node=self.id, session=session.id)
         return min(self._lease, self._node_lease) // 3
+
+    def _register(self) -> Session:
+        """Begin a session, which ends when nothing is left of what runs under it."""
+        session = self._session = self._join(self._registrar.record(secrets.token_hex(16)))
+        if session.file is not None:
+            self._handlers.hold(session.file)
+        self._keep()
+        return session
 
     def _keep(self) -> None:
         """Renew the session, and tell the handlers until when claims stand by that."""

@@ -66,5 +66,8 @@ class Handlers(Protocol):
         said anew before; also if the node itself is stopped meanwhile.
         """
 
+    def hold(self, file: str) -> None:
+        """Lock the first byte of a session's file until nothing is left of what runs here."""
+
     def close(self) -> None:
         """End whatever still runs, with KILL, and wait until nothing of it is left."""

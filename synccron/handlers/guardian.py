@@ -6,6 +6,7 @@ main process has ended, and ends all when the node's end of the socket closes, h
 died. If it is killed itself, its heir, the process above it, does that.
 """
 
+import fcntl
 import heapq
 import os
 import selectors
@@ -47,6 +48,7 @@ class Guardian:
         self._timers: list[tuple[int, int, str]] = []
         self._relied: list[tuple[int, str]] = []  # what happens when claims stand no more
         self._unsure = False  # they do not any more
+        self._held: int | None = None
         self._alarm, alarm = socket.socketpair()
         for end in (self._alarm, alarm):
             end.setblocking(False)
@@ -121,6 +123,9 @@ class Guardian:
         if "passed" in message:
             self._nursery.passed = {**message["passed"], orphans.MARK: self._mark}
             return
+        if "hold" in message:
+            self._hold(message["hold"])
+            return
         if "rely" in message:
             self._relied = list(zip(message["rely"], ("term", "kill"), strict=True))
             self._unsure = False
@@ -133,6 +138,19 @@ class Guardian:
             self._stop(attempt, message["stop"])
         elif attempt.ward is not None:
             self._send(attempt.ward, {"kept": message["kept"]})
+
+    def _hold(self, file: str) -> None:
+        """Lock the file of the node's session: it stands until we have ended, and all below us.
+
+        The lock is of POSIX's kind: no fork has it, and it goes before who watches the file is told
+        that we have. Nobody else takes it but a guardian before us, which is just ending.
+        """
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+        with suppress(OSError):  # the session is over already
+            self._held = os.open(file, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fcntl.lockf(self._held, fcntl.LOCK_EX, 1)
 
     def _tell(self) -> None:
         """Send the node what there is to be told; once a turn, as many ends come together."""

@@ -66,7 +66,7 @@ class LocalHandlers:
         self._passed = passed(os.environ if environ is None else environ, pass_env)
         self._lock = threading.Lock()
         self._closed = False
-        self._relied: wire.Message | None = None
+        self._told: dict[str, wire.Message] = {}  # what a guardian has to know, the newest of each
         self._guard = self._guarded()
 
     def start(self, invocation: Invocation, ended: Ended) -> LocalRun:
@@ -76,8 +76,6 @@ class LocalHandlers:
             if not self._guard.alive and not self._closed:
                 self._guard.close()
                 self._guard = self._guarded()
-                if self._relied is not None:
-                    self._guard.send(self._relied)
             guard = self._guard
         why = forbidden(invocation, self._allow_run, self._pass_env)
         if why is not None:
@@ -88,8 +86,11 @@ class LocalHandlers:
 
     def rely(self, term_at: int, kill_at: int) -> None:
         """Say until when claims surely stand; the guardian ends what must not outlive that."""
-        self._relied = {"rely": [term_at, kill_at]}
-        self._guard.send(self._relied)
+        self._tell({"rely": [term_at, kill_at]})
+
+    def hold(self, file: str) -> None:
+        """Let the guardian lock a session's file, until nothing is left of what runs here."""
+        self._tell({"hold": file})
 
     def close(self) -> None:
         """End whatever still runs, with KILL, and wait until nothing of it is left."""
@@ -99,8 +100,15 @@ class LocalHandlers:
 
     def _guarded(self) -> "_Guard":
         guard = _Guard(self._store, cells=self._cells)
-        guard.send({"passed": self._passed})
+        for message in ({"passed": self._passed}, *self._told.values()):
+            guard.send(message)
         return guard
+
+    def _tell(self, message: wire.Message) -> None:
+        """Tell the guardian, and each that comes after it."""
+        with self._lock:
+            self._told |= dict.fromkeys(message, message)
+            self._guard.send(message)
 
     def _message(self, invocation: Invocation) -> wire.Message:
         run, handler = invocation.run, invocation.handler

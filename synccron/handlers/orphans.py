@@ -46,7 +46,8 @@ def end_orphans(is_one: Callable[[str], bool]) -> int:
     """Kill every process whose mark is one, until there is none; how many there were."""
     ended = 0
     for _ in range(_ROUNDS):
-        found = sum(_end(pid, is_one) for pid in kernel.processes())
+        # The youngest first: what a guardian started ends before the guardian lets go of it.
+        found = sum(_end(pid, is_one) for pid in sorted(kernel.processes(), reverse=True))
         if found == 0:
             break
         ended += found

@@ -62,11 +62,16 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One start of a node, known to the store until it ends or its lease does. `ttl` in ms."""
+    """One start of a node, known to the store until it ends or its lease does. `ttl` in ms.
+
+    `file`: it does not end, but by its lease, as long as another process of this host holds a lock
+    on that file's first byte; None: by its lease alone.
+    """
 
     node: str
     id: str
     ttl: Duration
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

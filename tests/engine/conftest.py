@@ -57,6 +57,9 @@ class ScriptedHandlers:
     def rely(self, term_at: int, kill_at: int) -> None:
         """Nothing runs."""
 
+    def hold(self, _file: str) -> None:
+        """Nothing runs."""
+
     def close(self) -> None:
         """Nothing runs."""
 

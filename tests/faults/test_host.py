@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from synccron.client import Client
+from synccron.clock import SystemClock
+from synccron.store import open_store
 from tests.etcd import Members
 from tests.faults.field import (
     SCHEDULES,
@@ -75,6 +77,47 @@ def test_a_leader_that_is_killed_is_followed_at_once_on_its_host(tmp_path: Path)
             until(lambda back=leader: back in live(client), "its return")  # type: ignore[misc]
         settle_down(client, names)
         made.judged(tried, names)
+
+
+def test_what_a_killed_node_ran_is_taken_up_when_its_guardian_has_ended_it(tmp_path: Path) -> None:
+    schedules: dict[str, dict[str, object]] = {
+        "alone": {"cron": "0 0 1 1 *", "run": command("sleep 600"), "overlap": "skip"},
+        "quick": SCHEDULES["quick"],
+    }
+    with (
+        trying("node killed whose guardian is slow: what it ran is not run beside", "F2") as tried,
+        playing(tmp_path, None, ("7s", "60s")) as made,
+        Client(made.store, create=True) as client,
+    ):
+        register(made, schedules)
+        both(made, client)
+        until(lambda: {each.node for each in client.jobs() if each.settled} == set(NAMES), "both")
+        client.pause("quick")  # by now each has a guardian that ends nothing of an earlier node
+        job = client.trigger("alone", key="once").id
+        until(lambda: job in {each.job_id for each in made.done()}, "it to begin")
+        there = client.job(job).node
+        assert there is not None
+        (heir,) = _children(made.nodes[there].pid)
+        (guardian,) = _children(heir)
+        os.kill(guardian, signal.SIGSTOP)
+        made.kill(there)
+        until(lambda: client.status().leader not in (there, None), "the other to lead")
+        with open_store(made.store, clock=SystemClock()) as store:
+            assert store.lost(10) == []
+        assert (client.job(job).state, client.job(job).attempt) == ("running", 1)
+        os.kill(guardian, signal.SIGCONT)
+        with tried.healing(most=within(3)):
+            until(
+                lambda: [each.attempt for each in made.done() if each.job_id == job] == [1, 2],
+                "its rerun",
+            )
+        client.cancel(job)
+        settle_down(client, list(schedules))
+        made.judged(tried, list(schedules))
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "etcd"])

@@ -118,6 +118,9 @@ class Script:
         self._unsure = False
         self._lapse()
 
+    def hold(self, _file: str) -> None:
+        """All that runs ends with its node."""
+
     def close(self) -> None:
         """End whatever still runs."""
         for each in list(self.running.values()):

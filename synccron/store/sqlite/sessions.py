@@ -4,6 +4,9 @@ A row would cost an fsync a node a renewal, and the write lock. The kernel frees
 its owner is killed, so that a dead node is known at once; only a stopped one takes its lease. Time
 is the clock's monotonic time, never the wall's (law 6): all processes of a host share it, and it
 sleeps with them. That a session has ended for good is a row's to say (`nodes`), not a file's.
+
+A killed node's guardian still has to end what it ran. It holds a lock of another kind on the file,
+until nothing is left of that: so long the session stands, but for the lead, within its lease.
 """
 
 import fcntl
@@ -26,6 +29,7 @@ _HEAD = struct.Struct("<8sQQ40s")  # what it is, pid, start, boot
 _MAGIC = b"synccron"
 # Words of 8 bytes, each written by its owner alone and at once: readers see the old or the new.
 _BEAT, _TTL, _LEASE_BEAT, _LEASE_TTL = 16, 17, 18, 19
+_FLOCK = struct.Struct("@hhqqi4x")  # of fcntl(2): type, whence, start, length, pid
 
 
 class Pulse(NamedTuple):
@@ -132,9 +136,13 @@ class Sessions:
         with suppress(FileNotFoundError):
             (self._folder / session).unlink()
 
+    def file(self, session: str) -> str:
+        """Name its file, on whose first byte a guardian holds a lock of POSIX's."""
+        return str(self._folder / session)
+
     def alive(self, session: str) -> bool:
-        """Tell whether its owner lives and has renewed it within its time."""
-        pulse = self._living(session)
+        """Tell whether it was renewed within its time, and its owner or its guardian lives."""
+        pulse = self._living(session, guarded=True)
         return pulse is not None and self._clock.monotonic() < pulse.beat + pulse.ttl
 
     def leads(self, session: str) -> int | None:
@@ -158,9 +166,10 @@ class Sessions:
             return []
         return [name for name in names if not name.startswith(".")]
 
-    def _living(self, session: str) -> Pulse | None:
+    def _living(self, session: str, *, guarded: bool = False) -> Pulse | None:
         with self._opened(session) as fd:
-            if fd is None or not _held(fd):
+            # Overlap: against what a killed node ran, for as long as its guardian needs to end it.
+            if fd is None or not (_held(fd) or (guarded and _guarded(fd))):
                 return None
             pulse = _pulse(fd)
         # A boot ends all sessions: its monotonic time begins anew.
@@ -186,6 +195,13 @@ def _held(fd: int) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def _guarded(fd: int) -> bool:
+    """Tell whether a guardian holds the file."""
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 1, 0)
+    found: int = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))[0]
+    return found != fcntl.F_UNLCK
 
 
 def _pulse(fd: int) -> Pulse | None:

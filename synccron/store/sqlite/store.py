@@ -327,7 +327,8 @@ class SqliteStore:
         except BaseException:
             self.sessions.remove(node.session)
             raise
-        return Session(node=node.id, id=node.session, ttl=ttl)
+        file = self.sessions.file(node.session)
+        return Session(node=node.id, id=node.session, ttl=ttl, file=file)
 
     def renew(self, at: Session) -> int:
         """Keep node and claims; touches memory alone, and waits for no write."""

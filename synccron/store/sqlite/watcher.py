@@ -1,8 +1,9 @@
 """Tells that the store may have changed: by another process, by a node that died, or by ourselves.
 
 Writers write their token into one small file after each commit, which inotify notices; a session
-that opens or ends changes the folder of sessions; a node that is killed makes its pidfd readable. A
-slow poll is the net below: a wake-up may be missed where processes do not see each other.
+that opens or ends changes the folder of sessions, and so does a guardian that lets go of one; a
+node that is killed makes its pidfd readable. A slow poll is the net below: a wake-up may be missed
+where processes do not see each other.
 """
 
 import os
@@ -128,7 +129,9 @@ class _Watch:
             make_private_folder(self._files.sessions)
             self._inotify = INotify()
             self._inotify.add_watch(self._files.signal, flags.MODIFY)
-            self._inotify.add_watch(self._files.sessions, flags.MOVED_TO | flags.DELETE)
+            self._inotify.add_watch(
+                self._files.sessions, flags.MOVED_TO | flags.DELETE | flags.CLOSE_WRITE
+            )
         except OSError:
             return
         self._selector.register(self._inotify, selectors.EVENT_READ)
