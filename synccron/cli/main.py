@@ -13,7 +13,7 @@ from typing import Any
 
 from synccron.cli import straight
 from synccron.cli.paper import visible
-from synccron.errors import SynccronError
+from synccron.errors import InvalidInput, SynccronError
 
 INTERRUPTED = 130
 READER_GONE = 141  # what a shell reports of a program that SIGPIPE ended
@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> int:
             import traceback
 
             traceback.print_exc()
-        return tell(_told(error), as_json="--json" in own)
+        return tell(_told(error, argv), as_json="--json" in own)
 
 
 def _invoke(argv: Sequence[str]) -> int:
@@ -86,8 +86,22 @@ class _Internal(SynccronError):
     code = "internal"
 
 
-def _told(error: Exception) -> SynccronError:
-    return error if isinstance(error, SynccronError) else _internal(error)
+def _told(error: Exception, argv: Sequence[str]) -> SynccronError:
+    if isinstance(error, SynccronError):
+        return error
+    if isinstance(error, UnicodeEncodeError):
+        for each in argv:  # a file may be named by any bytes, but nothing else
+            if not _is_text(each):
+                return InvalidInput(f"the argument {each!r} is not UTF-8")
+    return _internal(error)
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _internal(error: Exception) -> SynccronError:

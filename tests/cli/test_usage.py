@@ -85,6 +85,13 @@ def test_help_is_told_on_stdout_also_when_nothing_is_asked(cli):
     assert "  rm " not in cli().out  # the alias is hidden
 
 
+@pytest.mark.parametrize("words", [("ls",), ("logs",), ("jobs", "--schedule")])
+def test_an_argument_that_is_no_text_is_refused(cli, words):
+    cli("register", "x", "--cron", "@daily", "--", "true")
+    answer = cli(*words, "\udcff")
+    assert (answer.status, answer.err) == (2, "error: the argument '\\udcff' is not UTF-8\n")
+
+
 def test_a_name_in_an_error_cannot_act_on_the_terminal(cli):
     answer = cli("ls\x1b[2J\n\u202e")
     assert answer.err.startswith("error: there is no command 'ls\\x1b[2J\\n\\u202e'\n")
