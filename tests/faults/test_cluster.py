@@ -14,7 +14,7 @@ import pytest
 from synccron.client import Client, Schedule
 from synccron.clock import ManualClock, SystemClock
 from synccron.engine.node import Node
-from synccron.errors import NoQuorum, StaleTerm, StoreAuth, StoreFull
+from synccron.errors import StaleTerm, StoreAuth, StoreError, StoreFull
 from synccron.model.change import register as registering
 from synccron.model.lease import Node as Record
 from synccron.model.lease import Term
@@ -134,7 +134,7 @@ def test_quorum_is_lost(tmp_path: Path, members: Members) -> None:
             stopped = members.members[:2]
             for each in stopped:
                 each.signal(signal.SIGSTOP)
-            with pytest.raises(NoQuorum), Client(members.url(), timeout=2) as blind:
+            with pytest.raises(StoreError), Client(members.url(), timeout=2) as blind:
                 blind.status()
             threading.Event().wait(times(4, 58))
             for each in stopped:
