@@ -3,13 +3,14 @@
 Three nodes on one store, schedules of every second. Again and again a node goes at a random moment;
 the lateness of every slot of the 20 s after that is shown beside that of the calm seconds before.
 What the node was running is excepted: it is taken up again, as a second attempt.
-`python -m benchmarks.failover --times 50` is the long form.
+`python -m benchmarks.failover --times 50 --rows 1 4` is the long form of the rows that are named.
 """
 
 import argparse
 import random
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.measure import Amount, percentile, table, until
@@ -22,10 +23,10 @@ SCHEDULES = 100
 AFTER = 20  # seconds that are looked at after a node has gone
 CALM = 8  # seconds before it
 WAYS = ("the leader, kill -9", "the leader, SIGTERM", "another node, kill -9")
-
+CASES = [(kind, way) for kind in ("etcd", "SQLite") for way in WAYS]
 
 HEAD = (
-    *("store", "who goes", "slots", "p50", "p99", "worst", "calm: p50", "p99", "worst"),
+    *("store", "who goes", "times", "slots", "p50", "p99", "worst", "calm: p50", "p99", "worst"),
     *("p99 over calm", "lacking"),
 )
 
@@ -75,20 +76,19 @@ def _note(marks: list[Mark], at: float, found: Lateness) -> None:
     found.calm += [each.late for each in marks if each.slot in calm and each.attempt == 1]
 
 
-def compared(times: int) -> str:
-    """Measure all ways on both stores."""
+def compared(times: int, cases: Sequence[tuple[str, str]] = CASES) -> str:
+    """Measure ways on stores, a row each."""
     rows = []
-    for kind in ("etcd", "SQLite"):
-        for way in WAYS:
-            found = measure(kind, way, times)
-            over = percentile(found.after, 0.99) - percentile(found.calm, 0.99)
-            rows.append(
-                [
-                    *(kind, way, str(len(found.after)), *_late(found.after), *_late(found.calm)),
-                    *(f"{over:+.1f}", str(found.lacking)),
-                ]
-            )
-            print(rows[-1], flush=True)
+    for kind, way in cases:
+        found = measure(kind, way, times)
+        over = percentile(found.after, 0.99) - percentile(found.calm, 0.99)
+        rows.append(
+            [
+                *(kind, way, str(times), str(len(found.after))),
+                *(*_late(found.after), *_late(found.calm), f"{over:+.1f}", str(found.lacking)),
+            ]
+        )
+        print(rows[-1], flush=True)
     return table(HEAD, rows)
 
 
@@ -100,7 +100,7 @@ def section(amount: Amount) -> str:
     times = amount.pick(3, 1)
     return (
         f"Three nodes, {SCHEDULES} schedules of every second, handlers in Python that do nothing; a node "
-        f"goes {times} times at a random moment. From the slot to the first line of the handler, in ms: "
+        f"goes so many times at random moments. From the slot to the first line of the handler, in ms: "
         f"all slots of the {AFTER} s after it, and the calm ones before.\n\n" + compared(times)
     )
 
@@ -108,4 +108,6 @@ def section(amount: Amount) -> str:
 if __name__ == "__main__":
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--times", type=int, default=50, help="how often each")
-    print(compared(words.parse_args().times))
+    words.add_argument("--rows", type=int, nargs="*", default=range(1, 1 + len(CASES)))
+    asked = words.parse_args()
+    print(compared(asked.times, [CASES[number - 1] for number in asked.rows]))
