@@ -30,6 +30,8 @@ from synccron.model.settle import settle
 from synccron.model.time import DAY
 from synccron.store import open_store
 from synccron.store.base import Look
+from synccron.store.etcd import bridge
+from synccron.store.etcd.address import address
 from synccron.store.etcd.draft import MOST_OPERATIONS
 from synccron.store.etcd.layout import end_of
 from synccron.store.etcd.store import EtcdStore
@@ -42,11 +44,11 @@ CLOCK = SystemClock()
 OFFERED = frozenset({"run"})
 
 
-def plain(store: EtcdStore, since: int) -> float:
-    """Puts a second of all rows that were written since a revision, once more, beside them.
+def plain(store: EtcdStore, since: int, url: str) -> tuple[float, float]:
+    """Puts a second of all rows that were written since a revision, twice more, beside them.
 
-    As many in a transaction as etcd takes, one after another, from the same client; nothing is
-    compared.
+    As many in a transaction as etcd takes, one after another; nothing is compared. By messages that
+    are filled by hand, from the same client, and by the calls of the package etcd3.
     """
     etcd, root = store.cluster.etcd, store.cluster.layout.root.encode()
     rows = [
@@ -54,14 +56,20 @@ def plain(store: EtcdStore, since: int) -> float:
         for answer in etcd.pages(root, end_of(root), min_mod_revision=since + 1)
         for kv in answer.kvs
     ]
+    host, port = address(url).endpoints[0]
+    with bridge.load()[0].client(host=host, port=port) as client:
+        start = time.perf_counter()
+        for n in range(0, len(rows), MOST_OPERATIONS):
+            puts = [client.transactions.put(*row) for row in rows[n : n + MOST_OPERATIONS]]
+            client.transaction(compare=[], success=puts, failure=[])
+        called = len(rows) / (time.perf_counter() - start)
     start = time.perf_counter()
     for n in range(0, len(rows), MOST_OPERATIONS):
-        puts = [
-            etcd.messages.RequestOp(request_put=etcd.messages.PutRequest(key=key, value=value))
-            for key, value in rows[n : n + MOST_OPERATIONS]
-        ]
-        etcd.txn([], puts, [])
-    return len(rows) / (time.perf_counter() - start)
+        request = etcd.messages.TxnRequest()
+        for key, value in rows[n : n + MOST_OPERATIONS]:
+            request.success.add(request_put={"key": key, "value": value})
+        etcd.txn(request)
+    return len(rows) / (time.perf_counter() - start), called
 
 
 def verbs(url: str, count: int) -> dict[str, float]:
@@ -94,7 +102,7 @@ def verbs(url: str, count: int) -> dict[str, float]:
             slots += sum(len(each.jobs) for each in plans)
         rates["a whole turn"] = slots / (time.perf_counter() - start)
         rates["dispatched"] = slots / writing
-        rates["plain"] = plain(store, before)
+        rates["plain"], rates["called"] = plain(store, before, url)
         claims: list[Claim] = []
         start = time.perf_counter()
         while found := store.waiting(OFFERED, CLOCK.now(), 120):

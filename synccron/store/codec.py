@@ -15,6 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 from synccron.errors import StoreDamaged, StoreNewer
@@ -108,12 +109,12 @@ def _plain(value: object) -> Any:  # noqa: PLR0911 - one answer for each kind
     if is_dataclass(value) and not isinstance(value, type):
         if isinstance(value, Unreadable):  # what stands there may be of a later version
             raise refusal(value)
-        record = {}
-        for name, unsaid in _fields(type(value)):
-            each = getattr(value, name)
-            if each != unsaid:
-                record[name] = each if type(each) in _SCALARS else _plain(each)
-        return record
+        fields_of, read = _fields(type(value))
+        return {
+            name: each if type(each) in _SCALARS else _plain(each)
+            for (name, unsaid), each in zip(fields_of, read(value), strict=True)
+            if each != unsaid
+        }
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, (set, frozenset)):
@@ -126,13 +127,20 @@ def _plain(value: object) -> Any:  # noqa: PLR0911 - one answer for each kind
 
 
 @lru_cache(maxsize=256)
-def _fields(kind: type[Any]) -> tuple[tuple[str, Any], ...]:
-    """Name the fields of a record, and the value with which each is left out (MISSING: none)."""
+def _fields(kind: type[Any]) -> tuple[tuple[tuple[str, Any], ...], Callable[[Any], Iterable[Any]]]:
+    """Name the fields of a record, and the value with which each is left out (MISSING: none).
+
+    In the order of their names, which spares most of the sorting; and what reads them all.
+    """
     always = FIRST.get(kind.__name__)
-    return tuple(
+    found = tuple(
         (field.name, MISSING if always is None or field.name in always else _default(field))
-        for field in fields(kind)
+        for field in sorted(fields(kind), key=lambda field: field.name)
     )
+    names = [name for name, _ in found]
+    if len(names) > 1:
+        return found, attrgetter(*names)
+    return found, lambda record: [getattr(record, name) for name in names]
 
 
 def _default(field: "Field[Any]") -> Any:

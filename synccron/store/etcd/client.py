@@ -8,7 +8,7 @@ The network's time is the machine's, whatever clock decisions are made by.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -129,9 +129,8 @@ class Etcd:
             revision = revision or answer.header.revision
             key = answer.kvs[-1].key + b"\0"
 
-    def txn(self, compare: Sequence[Any], success: Sequence[Any], failure: Sequence[Any]) -> Any:
-        """Compare and write. Sent again if its outcome is unknown."""
-        request = self.messages.TxnRequest(compare=compare, success=success, failure=failure)
+    def txn(self, request: Any) -> Any:
+        """Compare and write, as a TxnRequest says. Sent again if its outcome is unknown."""
         return self._call(lambda client: client.kvstub.Txn, request)
 
     def compact(self, revision: int) -> None:

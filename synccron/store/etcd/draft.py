@@ -6,11 +6,11 @@ lists of nested transactions add up to no more than 128 on any path, no key is w
 request, which has no more than 1.5 MiB.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from math import ceil, isqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 from synccron.store.etcd.client import PAGE, Etcd
 from synccron.store.etcd.layout import Pair, end_of
@@ -36,15 +36,27 @@ class Answer:
     watched: bool = False
 
 
+class _Write(NamedTuple):
+    """What becomes of a key: a value, or (None) its deletion, with all keys up to an `end`."""
+
+    value: bytes | None
+    lease: int = 0
+    end: bytes = b""
+
+
 @dataclass(slots=True)
 class Draft:
-    """One conditional write, all of it or nothing; `follow` is where nodes follow keys."""
+    """One conditional write, all of it or nothing; `follow` is where nodes follow keys.
+
+    It is made into messages where they lie: one that is put into another is copied with all that
+    is in it, once for each level.
+    """
 
     messages: Any
     follow: bytes
-    compares: list[Any] = field(default_factory=list)
-    writes: dict[bytes, Any] = field(default_factory=dict)
-    asks: list[Any] = field(default_factory=list)
+    compares: list[dict[str, Any]] = field(default_factory=list)
+    writes: dict[bytes, _Write] = field(default_factory=dict)
+    asks: list[bytes] = field(default_factory=list)
     parts: list["Draft"] = field(default_factory=list)
     size: int = 0
 
@@ -96,58 +108,48 @@ class Draft:
     def put(self, key: bytes, value: bytes, lease: int = 0) -> None:
         """Write a key."""
         self.size += len(key) + len(value) + 20
-        self.writes[key] = self.messages.RequestOp(
-            request_put=self.messages.PutRequest(key=key, value=value, lease=lease)
-        )
+        self.writes[key] = _Write(value, lease)
 
     def delete(self, key: bytes) -> None:
         """Remove a key."""
         self.size += len(key) + 20
-        self.writes[key] = self.messages.RequestOp(
-            request_delete_range=self.messages.DeleteRangeRequest(key=key)
-        )
+        self.writes[key] = _Write(None)
 
     def delete_below(self, start: bytes) -> None:
         """Remove all keys that begin so."""
         self.size += 2 * len(start) + 20
-        self.writes[start] = self.messages.RequestOp(
-            request_delete_range=self.messages.DeleteRangeRequest(
-                key=start, range_end=end_of(start)
-            )
-        )
+        self.writes[start] = _Write(None, end=end_of(start))
 
     def ask(self, key: bytes) -> None:
         """Read a key if the draft is refused."""
-        self.asks.append(_asking(self.messages, key))
+        self.asks.append(key)
 
     def _compare(self, key: bytes, **fields: Any) -> None:
         self.size += len(key) + 20
-        fields.setdefault("result", self.messages.Compare.EQUAL)
-        self.compares.append(self.messages.Compare(key=key, **fields))
+        self.compares.append({"key": key, "result": self.messages.Compare.EQUAL, **fields})
 
     @property
     def depth(self) -> int:
         """How much of etcd's limit it takes at the least."""
         return self._flat if self._groups == 1 else min(self._flat, self._nested)
 
-    def operations(self, room: int = DEEPEST) -> list[Any]:
-        """Give the writes, in nested transactions where the room is not enough for one list."""
-        found = list(self.writes.values())
-        found += [
-            self.messages.RequestOp(
-                request_txn=self.messages.TxnRequest(
-                    compare=part.compares, success=part.operations(part.depth)
-                )
-            )
-            for part in self.parts
-        ]
-        if self._flat <= room:
-            return found
-        groups = self._groups
-        return [
-            self.messages.RequestOp(request_txn=self.messages.TxnRequest(success=found[n::groups]))
-            for n in range(groups)
-        ]
+    def fill(self, request: Any, room: int = DEEPEST) -> None:
+        """Make it an empty transaction's, whose writes are nested where one list has no room."""
+        self.demand(request)
+        for key in self.asks:
+            request.failure.add().request_range.key = key
+        lists = [request.success]
+        if self._flat > room:
+            lists = [_within(request.success).success for _ in range(self._groups)]
+        for n, (key, write) in enumerate(self.writes.items()):
+            _fill(lists[n % len(lists)].add(), key, write)
+        for n, part in enumerate(self.parts, len(self.writes)):
+            part.fill(_within(lists[n % len(lists)]), part.depth)
+
+    def demand(self, request: Any) -> None:
+        """Let a transaction depend on what this draft demands."""
+        for fields in self.compares:
+            request.compare.add(**fields)
 
     @property
     def _flat(self) -> int:
@@ -180,7 +182,9 @@ class Refused(Exception):
 
 def commit(etcd: Etcd, draft: Draft) -> Answer:
     """Write one draft."""
-    answer = etcd.txn(draft.compares, draft.operations(), draft.asks)
+    request = etcd.messages.TxnRequest()
+    draft.fill(request)
+    answer = etcd.txn(request)
     return _answer(answer, answer.header.revision, 0, draft)
 
 
@@ -222,8 +226,7 @@ def ranges(etcd: Etcd, keys: Sequence[bytes], revision: int = 0) -> tuple[list[P
     """Read keys by name, in their order, and the revision that they were read at."""
     found: list[Pair | None] = []
     for n in range(0, len(keys), MOST_OPERATIONS):
-        asked = [_asking(etcd.messages, key, revision) for key in keys[n : n + MOST_OPERATIONS]]
-        answer = etcd.txn([], asked, [])
+        answer = _read(etcd, ({"key": key} for key in keys[n : n + MOST_OPERATIONS]), revision)
         revision = revision or answer.header.revision
         found += [_first(each) for each in answer.responses]
     return found, revision
@@ -235,15 +238,8 @@ def ranges_below(
     """Read some ranges as they were at one revision (0: now): many, most of which have few keys."""
     for n in range(0, len(wanted), MOST_OPERATIONS):
         piece = wanted[n : n + MOST_OPERATIONS]
-        asked = [
-            etcd.messages.RequestOp(
-                request_range=etcd.messages.RangeRequest(
-                    key=start, range_end=end, limit=PAGE, revision=revision
-                )
-            )
-            for start, end in piece
-        ]
-        answer = etcd.txn([], asked, [])
+        asked = ({"key": start, "range_end": end, "limit": PAGE} for start, end in piece)
+        answer = _read(etcd, asked, revision)
         revision = revision or answer.header.revision
         for (_, end), each in zip(piece, answer.responses, strict=True):
             kvs = each.response_range.kvs
@@ -262,15 +258,9 @@ def newest_below(etcd: Etcd, starts: Sequence[bytes], most: int) -> list[list[Pa
     """Read the first few of the keys that begin so, for each: the newest, where they sort so."""
     found: list[list[Pair]] = []
     for n in range(0, len(starts), MOST_OPERATIONS):
-        asked = [
-            etcd.messages.RequestOp(
-                request_range=etcd.messages.RangeRequest(
-                    key=start, range_end=end_of(start), limit=most
-                )
-            )
-            for start in starts[n : n + MOST_OPERATIONS]
-        ]
-        answer = etcd.txn([], asked, [])
+        piece = starts[n : n + MOST_OPERATIONS]
+        asked = ({"key": each, "range_end": end_of(each), "limit": most} for each in piece)
+        answer = _read(etcd, asked)
         found += [list(map(pair_of, each.response_range.kvs)) for each in answer.responses]
     return found
 
@@ -279,13 +269,9 @@ def keys_between(etcd: Etcd, wanted: Sequence[tuple[bytes, bytes]]) -> list[list
     """Read the names of the keys in some ranges."""
     found: list[list[bytes]] = []
     for n in range(0, len(wanted), MOST_OPERATIONS):
-        asked = [
-            etcd.messages.RequestOp(
-                request_range=etcd.messages.RangeRequest(key=start, range_end=end, keys_only=True)
-            )
-            for start, end in wanted[n : n + MOST_OPERATIONS]
-        ]
-        answer = etcd.txn([], asked, [])
+        piece = wanted[n : n + MOST_OPERATIONS]
+        asked = ({"key": start, "range_end": end, "keys_only": True} for start, end in piece)
+        answer = _read(etcd, asked)
         found += [[kv.key for kv in each.response_range.kvs] for each in answer.responses]
     return found
 
@@ -322,17 +308,11 @@ class _Batch:
 
 
 def _send(etcd: Etcd, all_of_them: Draft, batch: Sequence[Draft], *, first: bool) -> list[Answer]:
-    nested = [
-        etcd.messages.RequestOp(
-            request_txn=etcd.messages.TxnRequest(
-                compare=draft.compares,
-                success=draft.operations(DEEPEST - len(batch)),
-                failure=draft.asks,
-            )
-        )
-        for draft in batch
-    ]
-    answer = etcd.txn(all_of_them.compares, nested, [])
+    request = etcd.messages.TxnRequest()
+    all_of_them.demand(request)
+    for draft in batch:
+        draft.fill(_within(request.success), DEEPEST - len(batch))
+    answer = etcd.txn(request)
     revision = answer.header.revision
     if not answer.succeeded:
         if first:
@@ -355,5 +335,25 @@ def _first(response: Any) -> Pair | None:
     return pair_of(kvs[0]) if kvs else None
 
 
-def _asking(messages: Any, key: bytes, revision: int = 0) -> Any:
-    return messages.RequestOp(request_range=messages.RangeRequest(key=key, revision=revision))
+def _within(operations: Any) -> Any:
+    """Begin a transaction in another's list."""
+    begun = operations.add().request_txn
+    begun.SetInParent()  # also if nothing comes into it
+    return begun
+
+
+def _fill(operation: Any, key: bytes, write: _Write) -> None:
+    if write.value is None:
+        deletion = operation.request_delete_range
+        deletion.key, deletion.range_end = key, write.end
+    else:
+        put = operation.request_put
+        put.key, put.value, put.lease = key, write.value, write.lease
+
+
+def _read(etcd: Etcd, wanted: Iterable[dict[str, Any]], revision: int = 0) -> Any:
+    """Read some ranges in one transaction, as they were at one revision (0: now)."""
+    request = etcd.messages.TxnRequest()
+    for fields in wanted:
+        request.success.add(request_range={"revision": revision, **fields})
+    return etcd.txn(request)

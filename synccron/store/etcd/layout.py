@@ -9,7 +9,7 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from synccron.errors import StoreDamaged, StoreNewer
@@ -30,8 +30,7 @@ UNFINISHED = 0  # in its place while a copy is being restored
 FENCES = 128  # claims of one transaction, which share a revision
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """A key's value, and the revisions that made and last wrote it; a mod of 0: it is not there."""
 
     key: bytes

@@ -167,12 +167,13 @@ class Mirror:
         events = answer.events  # type: ignore[attr-defined]
         with self._condition:
             for event in events:
+                pair = pair_of(event.kv)
                 if event.type:  # DELETE
-                    self._view.remove(event.kv.key)
+                    self._view.remove(pair.key)
                 else:
-                    self._view.set(pair_of(event.kv))
-                    self._note_skew(event.kv.key)
-                revision = max(revision, event.kv.mod_revision)
+                    self._view.set(pair)
+                    self._note_skew(pair.key)
+                revision = max(revision, pair.mod)
             self._reached = max(self._reached, revision)
             fresh = self._error is not None
             self._error = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from heapq import heappop, heappush, merge, nsmallest
 from operator import itemgetter
+from types import NoneType
 from typing import Any, Generic, TypeVar
 from urllib.parse import unquote
 
@@ -25,13 +26,13 @@ K = TypeVar("K", bound=tuple[Any, ...])
 Place = tuple[Instant, int, bytes]  # of a job that waits: its instant, its mark, its key
 
 
-# What is asked of the plain document of each job, with its type.
-_ASKED: tuple[tuple[str, Any], ...] = (
-    *((name, str) for name in ("id", "state", "kind", "needs")),
-    *((name, int) for name in ("run_at", "alone")),
-    ("attempts", list),
-    *((name, int | None) for name in ("retry_delay", "revision")),
-    *((name, str | None) for name in ("schedule_id", "session")),
+# What is asked of the plain document of each job, with its types.
+_ASKED: tuple[tuple[str, tuple[type, ...]], ...] = (
+    *((name, (str,)) for name in ("id", "state", "kind", "needs")),
+    *((name, (int,)) for name in ("run_at", "alone")),
+    ("attempts", (list,)),
+    *((name, (int, NoneType)) for name in ("retry_delay", "revision")),
+    *((name, (str, NoneType)) for name in ("schedule_id", "session")),
 )
 _LATER = ("expires_at", "max_running")  # left out where they are null
 
@@ -45,7 +46,7 @@ class Entry:
         self.document = document(pair.value)
         if not all(isinstance(self.document.get(name, ...), kind) for name, kind in _ASKED):
             raise ValueError("no job")
-        if not all(isinstance(self.document.get(name), int | None) for name in _LATER):
+        if not all(isinstance(self.document.get(name), (int, NoneType)) for name in _LATER):
             raise ValueError("no job")
 
     @cached_property

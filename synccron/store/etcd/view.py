@@ -35,6 +35,7 @@ class View:
 
     def __init__(self, layout: Layout, base: int, texts: int | None = None) -> None:
         self._root = layout.watched("")
+        self._nodes = layout.watched("node", "")
         self._roster = Roster(texts)
         self._history: dict[str, Instant] = {}
         self._queues = Queues(self._root, base)
@@ -286,8 +287,10 @@ class View:
 
     def seat_at(self, key: bytes) -> Seat | None:
         """Find a node by the key of its record; None: the key is another's."""
-        kind, _, name = key[len(self._root) :].decode().partition("/")
-        return self.seats[name][0] if kind == "node" and name in self.seats else None
+        if not key.startswith(self._nodes):
+            return None
+        name = key[len(self._nodes) :].decode()
+        return self.seats[name][0] if name in self.seats else None
 
     def seated(self, session: str) -> tuple[Seat, int] | None:
         """Find a node by its session."""
