@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 AT_ONCE = 4  # jobs of other nodes that it takes over at once
 PACE: Duration = 50  # and how often it does, in ms
 SPARE = 16  # candidates looked at beyond the free places: some wait for others
+MORE = 64  # of one line, at most, that are read beyond the free places, and
+FRESH: Duration = 25  # for how long they may be begun, in ms, as who comes meanwhile waits, or
+TIMES = 4  # for so many times what the read took, where that is more
 LOOK: Duration = 100  # how often it looks who else is there, in ms
 CLAIMED_FIRST, CLAIMED_NEXT = 8, 256  # jobs of the first claims of many; more each time after
 FULL_PAUSE: Duration = 100  # how often a full node looks what it has to queue, in ms
@@ -54,8 +57,9 @@ class Worker:
     `_attempts` are those under way by token and `_ended` those to be settled; the lock guards both
     against the threads of handlers that end. `_unsure` are claims whose answer was lost: they are
     asked for again before anything else, as nobody else knows of them. `_others` are the nodes as
-    they were at `_looked_at`, `_held` candidates whose instant is to come, as they were at
-    `_read_at` (both monotonic ms).
+    they were at `_looked_at`, `_held` candidates whose instant is to come and `_spare` those for
+    which there was no place, as they were at `_read_at` (both monotonic ms); the latter stand until
+    `_fresh_until`, and `_started` is how many attempts have begun since then.
     `ending` is told of the attempts (ids of jobs, and numbers) that are about to be settled.
     `_round` is who had his turn, `_told` are jobs that could not be judged. `_hastes`: more is to
     begin at once than one claim takes; what has ended meanwhile is settled after that, not beside
@@ -101,8 +105,10 @@ class Worker:
         self._others: Sequence[Node] = ()
         self._looked_at: int | None = None
         self._helped_at = 0
-        self._held: tuple[Candidate, ...] = ()
-        self._read_at = -FULL_PAUSE
+        self._held: Sequence[Candidate] = ()
+        self._spare: Sequence[Candidate] = ()
+        self._read_at = self._fresh_until = -FULL_PAUSE
+        self._started = 0
         self._punctuality = Punctuality(clock)
         self._round = Round()
         self._sieve = Sieve(clock)
@@ -116,6 +122,10 @@ class Worker:
     def running(self) -> int:
         """How many attempts are under way on this node."""
         return len(self._attempts)
+
+    @property
+    def _full(self) -> bool:
+        return self._concurrency <= len(self._attempts)
 
     def attempts(self) -> dict[str, int]:
         """Tell what is under way on this node: ids of jobs, and the numbers of their attempts."""
@@ -136,10 +146,14 @@ class Worker:
         if not self._claiming:
             return SECOND
         self._begin_held()
-        now = self._clock.now()
+        now, full = self._clock.now(), self._full
         full_for = self._read_at + FULL_PAUSE - self._clock.monotonic()
-        if full_for > 0 and self._concurrency <= len(self._attempts):
+        if full and full_for > 0:
             return max(0, min([full_for, *(each.job.run_at - now for each in self._held)]))
+        return 0 if self._spare and not full else self._begin_read(now)
+
+    def _begin_read(self, now: Instant) -> Duration:
+        """Read what may start, and start it; ms until something else may."""
         self._look()
         offer, left_to_others = self._offer(), self._sieve.lines
         share = Share(
@@ -150,17 +164,22 @@ class Worker:
         )
         free = self._concurrency - len(self._attempts)
         self._read_at = self._clock.monotonic()
+        # A read costs by how long a queue is: where attempts are short, it is for as many places
+        # as became free since the last.
+        more, self._started = min(MORE, self._started), 0
         read = self._store.waiting(
             offer.needs,
             now + SECOND,
-            max(0, free) + SPARE,
+            max(0, free) + more + SPARE,
             self._sieve.mine(share.first),
-            each=max(1, free),
+            each=max(1, free) + more,
             besides=self._round.besides | left_to_others,
         )
+        moment = self._clock.monotonic()
+        self._fresh_until = moment + max(FRESH, TIMES * (moment - self._read_at))
         candidates = self._sieve.sift(read, offer)
-        admissions = self._take(candidates, now, free)
-        self._held = tuple(each for each in candidates if each.job.run_at > now)
+        admissions, self._spare = self._take(candidates, now, free)
+        self._held = [each for each in candidates if each.job.run_at > now]
         again = self._next_round(candidates, now)
         if self._punctuality.judge(share, now):
             return 0
@@ -177,15 +196,17 @@ class Worker:
         return max(0, min([*later, now + (FULL_PAUSE if waiting else SECOND)]) - self._clock.now())
 
     def _begin_held(self) -> None:
-        """Start what was read before its instant: nothing is read between the two.
+        """Start what was read before its instant, or before there was a place for it.
 
         Each claim compares what was read (laws 1 and 5): what has changed since is refused, and
         found by the read that follows.
         """
-        now = self._clock.now()
+        now, waits = self._clock.now(), self._round.besides
+        fresh = self._clock.monotonic() < self._fresh_until
         ready = [each for each in self._held if each.job.run_at <= now]
-        self._held = tuple(each for each in self._held if each.job.run_at > now)
-        self._take(ready, now, self._concurrency - len(self._attempts))
+        self._held = [each for each in self._held if each.job.run_at > now]
+        ready += [each for each in self._spare if fresh and each.job.line not in waits]
+        _, self._spare = self._take(ready, now, self._concurrency - len(self._attempts))
 
     def _help(self, share: Share, now: Instant, free: int) -> Instant:
         """Take a few of the jobs that others have left; when to do so again.
@@ -276,9 +297,9 @@ class Worker:
 
     def _take(
         self, candidates: Sequence[Candidate], now: Instant, free: int
-    ) -> Sequence[Admission]:
-        """Do with candidates what is to be done now."""
-        admissions = self._admit(candidates, now, free)
+    ) -> tuple[Sequence[Admission], Sequence[Candidate]]:
+        """Do with candidates what is to be done now; that, and for which there was no place."""
+        admissions, left = self._admit(candidates, now, free)
         many = len(admissions) > 2 * CLAIMED_FIRST
         first = admissions[:CLAIMED_FIRST] if many else admissions
         rest = admissions[len(first) :]
@@ -287,7 +308,7 @@ class Worker:
             self._punctuality.began(first[0].candidate.job.run_at, self._clock.now())
         if rest:
             self._claim_rest(rest)
-        return admissions
+        return admissions, left
 
     def _claim_rest(self, admissions: Sequence[Admission]) -> None:
         self._hastes = True
@@ -300,10 +321,13 @@ class Worker:
             self._hastes = False
             self.bell.ring()
 
-    def _admit(self, candidates: Sequence[Candidate], now: Instant, free: int) -> list[Admission]:
+    def _admit(
+        self, candidates: Sequence[Candidate], now: Instant, free: int
+    ) -> tuple[list[Admission], list[Candidate]]:
         mine = self._session().id
         others = any(each.live and each.offers and each.session != mine for each in self._others)
         admissions: list[Admission] = []
+        left: list[Candidate] = []
         for candidate in in_turn(candidates, self._round.served):
             place = Place(
                 node=self._session().node,
@@ -313,11 +337,12 @@ class Worker:
                 skewed=not self._fit(),
             )
             admission = self._judge(candidate, now, place)
-            if admission is None:
-                continue
-            admissions.append(admission)
-            free -= admission.job is None and admission.miss is None
-        return admissions
+            if admission is not None:
+                admissions.append(admission)
+                free -= admission.job is None and admission.miss is None
+            elif free <= 0 and candidate.job.run_at <= now:
+                left.append(candidate)
+        return admissions, left
 
     def _judge(self, candidate: Candidate, now: Instant, place: Place) -> Admission | None:
         """Judge one; what nobody can decide, in a record that somebody spoilt, is told once."""
@@ -332,7 +357,7 @@ class Worker:
     def _next_round(self, candidates: Sequence[Candidate], now: Instant) -> bool:
         """Tell whether those who had their turn before are to be looked at again."""
         waited = {each.job.line for each in candidates if each.job.run_at <= now}
-        return self._round.next(waited, full=self._concurrency <= len(self._attempts))
+        return self._round.next(waited, full=self._full)
 
     def _claim(self, admissions: Sequence[Admission]) -> None:
         self._unsure = admissions
@@ -372,6 +397,7 @@ class Worker:
     def _start(self, claim: Claim) -> None:
         job = claim.job
         self._round.served.add(job.line)
+        self._started += 1
         with self._lock:
             attempt = _Attempt(claim=claim, stopped="given_back" if self._giving_back else None)
             self._attempts[claim.fence] = attempt

@@ -1,10 +1,15 @@
 """A node that is full: schedules take turns, whatever is queued of one of them."""
 
+from typing import Any
+
 import pytest
 
 from synccron.clock import ManualClock
+from synccron.engine.worker import FRESH
+from synccron.model.change import unregister
 from synccron.model.job import Job
 from synccron.model.order import triggered
+from synccron.model.plan import Due
 from synccron.model.time import SECOND
 from synccron.store.base import Store, Where
 from tests.engine.conftest import Bench
@@ -29,6 +34,11 @@ def catch_up(node: Bench, name: str, slots: int) -> None:
 def lines(node: Bench, seen: int) -> list[str | None]:
     """The schedules whose jobs began since so many had."""
     return [run.invocation.schedule_id for run in node.handlers.runs[seen:]]
+
+
+def begun(node: Bench) -> list[str]:
+    """The jobs that began."""
+    return [run.invocation.job_id for run in node.handlers.runs]
 
 
 def end_oldest(node: Bench) -> None:
@@ -77,6 +87,49 @@ def test_several_backlogs_take_turns_and_all_of_them_are_worked_off(desk: Bench)
     assert sorted(begun[:6]) == ["a", "a", "b", "b", "c", "c"]
     assert {line: begun.count(line) for line in "abc"}.keys() == {"a", "b", "c"}
     assert all(begun.count(line) >= 12 for line in "abc")
+
+
+def test_a_long_queue_of_short_jobs_is_read_for_more_than_the_places_that_are_free(
+    desk: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catch_up(desk, "a", 40)
+    reads, waiting = [], desk.store.waiting
+
+    def counted(*asked: Any, **named: Any) -> Any:
+        reads.append(asked)
+        return waiting(*asked, **named)
+
+    monkeypatch.setattr(desk.store, "waiting", counted)
+    desk.worker.turn()
+    for _ in range(38):
+        end_oldest(desk)
+    assert len(set(begun(desk))) == len(desk.handlers.runs) == 40
+    assert len(reads) < 15
+
+
+def test_what_waits_for_a_place_and_is_taken_back_or_old_meanwhile_is_not_begun(
+    desk: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catch_up(desk, "a", 20)
+    desk.worker.turn()
+    for _ in range(4):
+        end_oldest(desk)
+    before = len(desk.handlers.runs)
+    (read,) = desk.store.read(Due, Where(ids=("a",))).items
+    assert desk.store.apply([unregister(read, desk.clock.now())])
+    end_oldest(desk)
+    assert len(desk.handlers.runs) == before
+    catch_up(desk, "b", 20)
+    desk.worker.turn()
+    for _ in range(4):
+        end_oldest(desk)
+    monkeypatch.setattr(desk.store, "waiting", lambda *_, **__: [])
+    before = len(desk.handlers.runs)
+    end_oldest(desk)
+    assert len(desk.handlers.runs) == before + 1
+    desk.clock.advance(FRESH)
+    end_oldest(desk)
+    assert len(desk.handlers.runs) == before + 1
 
 
 def test_the_oldest_of_a_schedule_comes_first(desk: Bench) -> None:
