@@ -380,7 +380,7 @@ def _job(
         by=term.node,
         epoch=term.epoch,
     )
-    return _queued(job, schedule, now, term) if waits else job
+    return queued(job, schedule.definition, schedule.version, now) if waits else job
 
 
 def _queued(job: Job, schedule: Schedule, now: Instant, term: Term) -> Job:
