@@ -23,7 +23,7 @@ from synccron.cli.systemd import ServiceManager, Watchdog
 from synccron.clock import SystemClock
 from synccron.errors import InvalidInput, SynccronError
 from synccron.events import Event, Events, json_line, text_line
-from synccron.handlers import keep_memory_private
+from synccron.handlers import keep_memory_private, keep_one_heap
 from synccron.store import has_password, is_cluster, leaks
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def run(
         raise InvalidInput(f"--log: '{log}' is neither text nor json")
     log_event = _logger(log)
     gc.set_threshold(*_USUAL_GC)
+    keep_one_heap()
     from synccron.engine.node import Node
 
     metrics = None if http is None else _metrics(lambda: node.figures())  # noqa: PLW0108

@@ -14,6 +14,13 @@ def keep_memory_private() -> None:
     keep()
 
 
+def keep_one_heap() -> None:
+    """Let all threads of this process allocate from one heap; call it before they begin."""
+    from synccron.handlers.kernel import keep_one_heap as keep
+
+    keep()
+
+
 def open_handlers(
     *, pass_env: Sequence[str] = (), store: str, allow_run: Sequence[str] | None = None
 ) -> "Handlers":
