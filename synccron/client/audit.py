@@ -11,8 +11,9 @@ from itertools import islice
 from synccron.model.cron import CronError
 from synccron.model.job import Job, Miss
 from synccron.model.ledger import NAMED, Ledger, Violation
-from synccron.model.schedule import Revision, Schedule
+from synccron.model.schedule import Revision, Schedule, Unreadable
 from synccron.model.time import Instant
+from synccron.model.timetable import FOREVER
 from synccron.store.base import R, Store, Where
 from synccron.store.history import read_all
 
@@ -39,6 +40,9 @@ def audit(
 
 
 def _audited(store: Store, schedule: Schedule, since: Instant) -> Audited:
+    definition = schedule.definition
+    if isinstance(definition, Unreadable) and schedule.cursor.next >= FOREVER:
+        return _untold(schedule, definition.why)  # up to where they are decided is lost
     try:
         ledger, found = _look(store, schedule, since)
         for _ in range(LOOKS - 1):
@@ -51,12 +55,16 @@ def _audited(store: Store, schedule: Schedule, since: Instant) -> Audited:
             ledger, again = _look(store, fresh[0], since)
             found = [each for each in found if each in again]
     except CronError as error:
-        message = f"its slots cannot be told: {error}"
-        unreadable = Violation(law="no slot vanishes", subject=schedule.id, message=message)
-        return Audited(schedule_id=schedule.id, jobs=0, missed=0, violations=(unreadable,))
+        return _untold(schedule, str(error))
     return Audited(
         schedule_id=schedule.id, jobs=ledger.jobs, missed=ledger.missed, violations=tuple(found)
     )
+
+
+def _untold(schedule: Schedule, why: str) -> Audited:
+    message = f"its slots cannot be told: {why}"
+    unreadable = Violation(law="no slot vanishes", subject=schedule.id, message=message)
+    return Audited(schedule_id=schedule.id, jobs=0, missed=0, violations=(unreadable,))
 
 
 def _look(store: Store, schedule: Schedule, since: Instant) -> tuple[Ledger, list[Violation]]:

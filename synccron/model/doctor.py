@@ -13,7 +13,7 @@ from synccron.model.change import stranded
 from synccron.model.lease import Node, Term, Totals
 from synccron.model.needs import in_words
 from synccron.model.permit import covered
-from synccron.model.schedule import Schedule
+from synccron.model.schedule import Schedule, Unreadable
 from synccron.model.time import SECOND, Duration, Instant, format_duration
 
 Level = Literal["ok", "warning", "problem"]
@@ -161,6 +161,9 @@ class Rounds:
         working = any(node.live and node.offers for node in self.nodes)
         for each in schedules:
             self.seen += 1
+            if isinstance(each.definition, Unreadable):
+                self._note("damaged", each.id)
+                continue
             undecided = each.undecided_at
             if undecided is not None and undecided < self.now - LATE:
                 self._oldest = min(undecided, self._oldest or undecided)
@@ -186,6 +189,12 @@ class Rounds:
             )
         else:
             made.ok("overdue", "no slot waits for its decision")
+        if "damaged" in self._number:
+            made.problem(
+                "damaged",
+                f"what is stored of a schedule cannot be read: {self._ids('damaged')}",
+                "synccron show ID says what is wrong; register it again, or unregister it",
+            )
         if "cursor" in self._number:
             made.problem(
                 "cursor",

@@ -5,15 +5,20 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from synccron.__main__ import main
 from synccron.model.job import DeadLetter
 from synccron.model.time import SECOND
 from synccron.store.base import Where
 from tests.etcd import Members
 from tests.fuzz.records import EtcdPlace, Spoiling, SqlitePlace, filled, records, spoilings
+
+if TYPE_CHECKING:
+    from synccron.store.etcd.store import EtcdStore
 
 
 def short(examples: int) -> settings:
@@ -72,6 +77,49 @@ def test_commands_answer_for_what_fuzzing_has_found_in_a_file(folder: Callable[[
 def test_commands_answer_for_what_fuzzing_has_found_in_etcd(etcd: Members) -> None:
     # A schedule without its cursor: `backup` reads both.
     records(EtcdPlace(etcd.url(f"fuzz/{secrets.token_hex(8)}")), 238, ("gone", 0))
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.xdist_group("etcd")
+@pytest.mark.parametrize("text", ["", '{"next":"x"}', '{"next":1,"later":1}', '{"next":5}'])
+def test_a_schedule_in_etcd_whose_cursor_cannot_be_read_is_told_of_and_can_be_registered_anew(
+    etcd: Members, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = etcd.url(f"fuzz/{secrets.token_hex(8)}")
+
+    def told(*words: str) -> tuple[int, str]:
+        status = main([*words, "--store", url])
+        said = capsys.readouterr()
+        return status, said.out + said.err
+
+    with filled(url) as node:
+        cluster = cast("EtcdStore", node.store).cluster
+        key = cluster.layout.watched("cursor", "victim")
+        draft = cluster.draft()
+        draft.put(key, text.encode())
+        assert cluster.commit(draft).written
+        for _ in range(6):
+            node.advance_to(node.clock.now() + SECOND // 2)
+            node.dispatcher.turn()
+            node.worker.turn()
+        left = cluster.one(key)
+        assert left is not None
+        assert left.value == text.encode()  # nobody writes what looks like its cursor
+        assert "victim" in told("ls")[1]
+        for command in ("show", "pause", "why"):
+            status, said = told(command, "victim")
+            assert (status, "a stored Cursor " in said) == (4, True), (command, said)
+        assert "its slots cannot be told: a stored Cursor " in told("audit")[1]
+        assert "what is stored of a schedule cannot be read: victim" in told("doctor")[1]
+        node.register(id="victim", cron="* * * * * *")
+        begun = len(node.handlers.runs)
+        for run in node.handlers.runs:
+            run.end()
+        for _ in range(6):
+            node.advance_to(node.clock.now() + SECOND // 2)
+            node.dispatcher.turn()
+            node.worker.turn()
+        assert "victim" in {run.invocation.schedule_id for run in node.handlers.runs[begun:]}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"id":"victim","later":1}', "9" * 400])

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from sys import intern
+from types import NoneType
 
-from synccron.errors import StoreDamaged
 from synccron.model.needs import needs_of
 from synccron.model.schedule import Cursor
 from synccron.model.time import Instant
-from synccron.store.codec import decode, readable
+from synccron.model.timetable import FOREVER
+from synccron.store.codec import decode
 from synccron.store.etcd.layout import Pair, Standing, document, standing_of
 from synccron.store.etcd.queues import Order
 
@@ -84,6 +85,7 @@ class Roster:
     """The facts of all schedules, their order by when they are due, and `texts` bytes of texts.
 
     `paused`: the schedules that are, and until when. `retry_at`: of the dispatches that failed.
+    `lost`: those whose cursor can't be read. Nothing of them is due, as nobody knows what is.
     """
 
     def __init__(self, texts: int | None) -> None:
@@ -94,6 +96,7 @@ class Roster:
         self._texts = Texts(texts)
         self.paused: dict[str, Instant | None] = {}
         self.retry_at: dict[str, Instant] = {}
+        self.lost: set[str] = set()
 
     def stand(self, name: str, pair: Pair | None) -> None:
         """Take in how a schedule stands; None: it is gone."""
@@ -114,16 +117,18 @@ class Roster:
         self._after("sched", name, facts, pair)
 
     def move(self, name: str, pair: Pair | None) -> None:
-        """Take in where a schedule's cursor is; None: it is gone. Raises for what is no cursor."""
-        found = None if pair is None else document(pair.value)
-        coming, retry_at = (0, None) if found is None else (found["next"], found.get("retry_at"))
-        if not isinstance(coming, int) or not isinstance(retry_at, int | None):
-            raise StoreDamaged(f"the cursor of {name} cannot be read")
+        """Take in where a schedule's cursor is; None: it is gone."""
         facts = self._before(name)
         self.retry_at.pop(name, None)
-        facts.cursor, facts.next = 0 if pair is None else pair.mod, coming
-        if retry_at is not None:
-            self.retry_at[name] = retry_at
+        self.lost.discard(name)
+        facts.cursor, facts.next = 0, 0
+        if pair is not None:
+            found = _due_by(pair.value)
+            if found is None:
+                self.lost.add(name)
+            facts.cursor, (facts.next, retry_at) = pair.mod, found or (FOREVER, None)
+            if retry_at is not None:
+                self.retry_at[name] = retry_at
         self._after("cursor", name, facts, pair)
 
     def learn(self, kind: str, name: str, pair: Pair) -> None:
@@ -159,10 +164,18 @@ class Roster:
         return None if pair is None else (_standing(pair.value, name), pair.mod)
 
     def cursor(self, name: str) -> Cursor | None:
-        """Give a schedule's cursor; None: it is not known, or can't be read."""
+        """Give a schedule's cursor; None: it is not known. Raises StoreDamaged, StoreNewer."""
         pair = self._text("cursor", name)
-        read = readable(lambda text: decode(Cursor, text), () if pair is None else (pair.value,))
-        return next((replace(each, mod=pair.mod) for each in read if pair is not None), None)
+        return None if pair is None else replace(decode(Cursor, pair.value), mod=pair.mod)
+
+    def lose(self, name: str) -> Cursor:
+        """Note that a schedule's cursor can't be read; what stands for it."""
+        facts = self._before(name)
+        self.retry_at.pop(name, None)
+        self.lost.add(name)
+        facts.next = FOREVER
+        self._after("cursor", name, facts, self._text("cursor", name))
+        return Cursor(next=FOREVER, decided_until=0, history_from=0, mod=facts.cursor)
 
     def due(self) -> Iterator[tuple[Instant, str]]:
         """Give when the leader has to look at each that is not paused, the longest due first."""
@@ -219,6 +232,17 @@ class Roster:
 
 def _size(pair: Pair) -> int:
     return len(pair.value) + _BESIDE
+
+
+def _due_by(text: bytes) -> tuple[Instant, Instant | None] | None:
+    """Read a cursor's next slot, and when it is tried again; None: it can't be read."""
+    try:
+        cursor = document(text)
+        coming, retry_at = cursor["next"], cursor.get("retry_at")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    sound = isinstance(coming, int) and isinstance(retry_at, (int, NoneType))
+    return (coming, retry_at) if sound else None
 
 
 def _told_by(text: bytes, name: str) -> tuple[str, bool, Instant | None]:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from synccron.errors import StoreDamaged, StoreNewer
 from synccron.model.job import Job
 from synccron.model.lease import Node
 from synccron.model.schedule import Schedule
 from synccron.model.time import Instant
 from synccron.store.base import Look
-from synccron.store.codec import decode
+from synccron.store.codec import decode, unreadable
 from synccron.store.etcd.layout import (
     Layout,
     Lead,
@@ -163,6 +164,10 @@ class View:
             kind, _, name = pair.key[len(self._root) :].decode().partition("/")
             self._roster.learn(kind, name, pair)
 
+    def lost(self, schedule_id: str) -> bool:
+        """Tell whether nobody knows where a schedule's cursor was: nothing of it is decided."""
+        return schedule_id in self._roster.lost
+
     def registered(self, schedule_id: str) -> bool:
         """Tell whether a schedule is registered."""
         return schedule_id in self._roster
@@ -172,13 +177,22 @@ class View:
         return self._roster.standing(schedule_id)
 
     def schedule(self, schedule_id: str) -> Schedule | None:
-        """Give a schedule; None: it is not known."""
-        found, cursor = self.definition(schedule_id), self._roster.cursor(schedule_id)
-        if found is None or cursor is None:
+        """Give a schedule; None: it is not known. One that lost its cursor can't be read."""
+        found = self.definition(schedule_id)
+        if found is None or not self.registered(schedule_id):
+            return None
+        standing, mod = found
+        try:
+            cursor = self._roster.cursor(schedule_id)
+        except (StoreDamaged, StoreNewer) as error:
+            standing = replace(standing, definition=unreadable(schedule_id, error))
+            cursor = self._roster.lose(schedule_id)
+        if cursor is None:
             return None
         intended = [each.run_at for each in self.intentions(schedule_id)]
         return schedule_of(
-            *found,
+            standing,
+            mod,
             cursor,
             history_from=self._history.get(schedule_id, 0),
             ahead=min(intended, default=None),
@@ -213,7 +227,7 @@ class View:
         return [each for _, each in sorted((at, name) for name, at in found.items())][:limit]
 
     def _tried_later(self, schedule_id: str, now: Instant) -> bool:
-        return self._roster.retry_at.get(schedule_id, 0) > now
+        return self.lost(schedule_id) or self._roster.retry_at.get(schedule_id, 0) > now
 
     def waiting(
         self,
