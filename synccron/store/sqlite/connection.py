@@ -25,6 +25,9 @@ from synccron.store.sqlite.files import Files, full, missing, read_only
 from synccron.store.sqlite.schema import APPLICATION_ID, VERSION
 
 _IDLE_READERS = 4
+# KiB of pages that a reader keeps of SQLite's 2 MiB: whoever writes empties it anyway, and the system
+# has them too.
+_READ_CACHE = 512
 _CHECK: Duration = 50  # how long a check for damage may take, in ms
 _DAMAGED_HINT = "keep the file and its -wal and -shm for a look, and restore a backup"
 
@@ -101,6 +104,8 @@ def connect(files: Files, timeout: Duration, mode: str, synchronous: str) -> sql
     )
     try:
         _set_up(connection, files, synchronous)
+        if mode != "rw":
+            connection.execute(f"PRAGMA cache_size = -{_READ_CACHE}")
     except BaseException:
         connection.close()
         raise
