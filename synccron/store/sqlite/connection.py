@@ -25,9 +25,7 @@ from synccron.store.sqlite.files import Files, full, missing, read_only
 from synccron.store.sqlite.schema import APPLICATION_ID, VERSION
 
 _IDLE_READERS = 4
-# KiB of pages that a reader keeps of SQLite's 2 MiB: whoever writes empties it anyway, and the system
-# has them too.
-_READ_CACHE = 512
+_READ_CACHE = 512  # KiB of pages of SQLite's 2,000: who writes empties it, and the system has them
 _CHECK: Duration = 50  # how long a check for damage may take, in ms
 _DAMAGED_HINT = "keep the file and its -wal and -shm for a look, and restore a backup"
 
