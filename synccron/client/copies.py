@@ -61,13 +61,13 @@ def backup(store: Store, file: Path, now: Instant) -> Counts:
 
 def _check_place(file: Path) -> None:
     """Refuse to replace what is no copy: a store's own file, a device."""
-    known = not file.exists()
-    if file.is_file():
-        try:
+    try:
+        known = not file.exists()
+        if file.is_file():
             with file.open("rb") as opened:
                 known = opened.read(len(BEGINNING)) in (BEGINNING, b"")
-        except OSError as error:
-            raise InvalidInput(f"{file} cannot be written: {error.strerror}") from error
+    except OSError as error:  # also a name that is too long to look for
+        raise InvalidInput(f"{file} cannot be written: {error.strerror}") from error
     if not known:
         raise InvalidInput(
             f"{file} is there, and is no copy of a store: it was not replaced",

@@ -92,6 +92,24 @@ def test_an_argument_that_is_no_text_is_refused(cli, words):
     assert (answer.status, answer.err) == (2, "error: the argument '\\udcff' is not UTF-8\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "done"),
+    [
+        (("backup",), "written"),
+        (("restore",), "read"),
+        (("import-crontab",), "read"),
+        (("register", "-f"), "read"),
+        (("diff", "-f"), "read"),
+    ],
+)
+def test_a_file_whose_name_is_too_long_is_named(cli, words, done):
+    cli("register", "x", "--cron", "@daily", "--", "true")
+    answer = cli(*words, "x" * 5000)
+    assert answer.status == 2
+    assert answer.err.startswith(f"error: {'x' * 5000}")
+    assert f"cannot be {done}: File name too long" in answer.err
+
+
 def test_a_name_in_an_error_cannot_act_on_the_terminal(cli):
     answer = cli("ls\x1b[2J\n\u202e")
     assert answer.err.startswith("error: there is no command 'ls\\x1b[2J\\n\\u202e'\n")
