@@ -124,8 +124,9 @@ class Worker:
         return len(self._attempts)
 
     @property
-    def _full(self) -> bool:
-        return self._concurrency <= len(self._attempts)
+    def _free(self) -> int:
+        """How many places are free; less than none after a claim that was given again."""
+        return self._concurrency - len(self._attempts)
 
     def attempts(self) -> dict[str, int]:
         """Tell what is under way on this node: ids of jobs, and the numbers of their attempts."""
@@ -146,7 +147,7 @@ class Worker:
         if not self._claiming:
             return SECOND
         self._begin_held()
-        now, full = self._clock.now(), self._full
+        now, full = self._clock.now(), self._free <= 0
         full_for = self._read_at + FULL_PAUSE - self._clock.monotonic()
         if full and full_for > 0:
             return max(0, min([full_for, *(each.job.run_at - now for each in self._held)]))
@@ -162,7 +163,7 @@ class Worker:
             now,
             bound=offer.allow_run is not None,
         )
-        free = self._concurrency - len(self._attempts)
+        free = self._free
         self._read_at = self._clock.monotonic()
         # A read costs by how long a queue is: where attempts are short, it is for as many places
         # as became free since the last.
@@ -183,7 +184,7 @@ class Worker:
         again = self._next_round(candidates, now)
         if self._punctuality.judge(share, now):
             return 0
-        free = self._concurrency - len(self._attempts)
+        free = self._free
         if share.late and free > 0:
             share.next = self._help(share, now, free)
         if free <= 0:
@@ -206,7 +207,7 @@ class Worker:
         ready = [each for each in self._held if each.job.run_at <= now]
         self._held = [each for each in self._held if each.job.run_at > now]
         ready += [each for each in self._spare if fresh and each.job.line not in waits]
-        _, self._spare = self._take(ready, now, self._concurrency - len(self._attempts))
+        _, self._spare = self._take(ready, now, self._free)
 
     def _help(self, share: Share, now: Instant, free: int) -> Instant:
         """Take a few of the jobs that others have left; when to do so again.
@@ -357,7 +358,7 @@ class Worker:
     def _next_round(self, candidates: Sequence[Candidate], now: Instant) -> bool:
         """Tell whether those who had their turn before are to be looked at again."""
         waited = {each.job.line for each in candidates if each.job.run_at <= now}
-        return self._round.next(waited, full=self._full)
+        return self._round.next(waited, full=self._free <= 0)
 
     def _claim(self, admissions: Sequence[Admission]) -> None:
         self._unsure = admissions

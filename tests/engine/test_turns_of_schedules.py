@@ -36,11 +36,6 @@ def lines(node: Bench, seen: int) -> list[str | None]:
     return [run.invocation.schedule_id for run in node.handlers.runs[seen:]]
 
 
-def begun(node: Bench) -> list[str]:
-    """The jobs that began."""
-    return [run.invocation.job_id for run in node.handlers.runs]
-
-
 def end_oldest(node: Bench) -> None:
     """The oldest attempt under way ends, and what may start then does."""
     found = node.store.read(Job, Where(states=("running",))).items
@@ -103,7 +98,8 @@ def test_a_long_queue_of_short_jobs_is_read_for_more_than_the_places_that_are_fr
     desk.worker.turn()
     for _ in range(38):
         end_oldest(desk)
-    assert len(set(begun(desk))) == len(desk.handlers.runs) == 40
+    begun = [run.invocation.job_id for run in desk.handlers.runs]
+    assert len(set(begun)) == len(begun) == 40
     assert len(reads) < 15
 
 

@@ -14,6 +14,7 @@ from synccron.__main__ import main
 from synccron.model.job import DeadLetter
 from synccron.model.time import SECOND
 from synccron.store.base import Where
+from tests.engine.conftest import Bench
 from tests.etcd import Members
 from tests.fuzz.records import EtcdPlace, Spoiling, SqlitePlace, filled, records, spoilings
 
@@ -30,6 +31,14 @@ def short(examples: int) -> settings:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
+
+
+def half_seconds(node: Bench, count: int) -> None:
+    """Let the node have a turn each half second."""
+    for _ in range(count):
+        node.advance_to(node.clock.now() + SECOND // 2)
+        node.dispatcher.turn()
+        node.worker.turn()
 
 
 @pytest.fixture
@@ -98,10 +107,7 @@ def test_a_schedule_in_etcd_whose_cursor_cannot_be_read_is_told_of_and_can_be_re
         draft = cluster.draft()
         draft.put(key, text.encode())
         assert cluster.commit(draft).written
-        for _ in range(6):
-            node.advance_to(node.clock.now() + SECOND // 2)
-            node.dispatcher.turn()
-            node.worker.turn()
+        half_seconds(node, 6)
         left = cluster.one(key)
         assert left is not None
         assert left.value == text.encode()  # nobody writes what looks like its cursor
@@ -115,10 +121,7 @@ def test_a_schedule_in_etcd_whose_cursor_cannot_be_read_is_told_of_and_can_be_re
         begun = len(node.handlers.runs)
         for run in node.handlers.runs:
             run.end()
-        for _ in range(6):
-            node.advance_to(node.clock.now() + SECOND // 2)
-            node.dispatcher.turn()
-            node.worker.turn()
+        half_seconds(node, 6)
         assert "victim" in {run.invocation.schedule_id for run in node.handlers.runs[begun:]}
 
 
@@ -130,10 +133,7 @@ def test_a_definition_that_cannot_be_read_is_given_up_at_once_and_can_be_registe
     with filled(place.url) as node:
         with closing(sqlite3.connect(place.url, isolation_level=None)) as db:
             db.execute("UPDATE revisions SET definition = ? WHERE schedule_id = 'victim'", (text,))
-        for _ in range(60):
-            node.advance_to(node.clock.now() + SECOND // 2)
-            node.dispatcher.turn()
-            node.worker.turn()
+        half_seconds(node, 60)
         letters = node.store.read(DeadLetter, Where(schedule="victim")).items
         (letter,) = (each for each in letters if each.kind == "dispatch")
         assert letter.message.startswith("a stored Definition ")
@@ -142,8 +142,5 @@ def test_a_definition_that_cannot_be_read_is_given_up_at_once_and_can_be_registe
         for run in node.handlers.runs:
             run.end()
         node.advance_to(node.clock.now() + 70 * SECOND)
-        for _ in range(4):
-            node.advance_to(node.clock.now() + SECOND // 2)
-            node.dispatcher.turn()
-            node.worker.turn()
+        half_seconds(node, 4)
         assert "victim" in {run.invocation.schedule_id for run in node.handlers.runs[begun:]}

@@ -124,7 +124,7 @@ def due_soon(cluster: Cluster, look: Look, limit: int) -> list[Due]:
         found = [
             (schedule, tuple(job for entry in view.intentions(name) for job in entry.jobs))
             for name in names
-            if (schedule := view.schedule(name)) is not None and not view.lost(name)
+            if (schedule := view.schedule(name)) is not None
         ]
     intentions = {each.id: intended for each, intended in found}
     return _completed(cluster, [each for each, _ in found], intentions)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from sys import intern
-from types import NoneType
 
+from synccron.errors import StoreDamaged, StoreNewer
 from synccron.model.needs import needs_of
 from synccron.model.schedule import Cursor
 from synccron.model.time import Instant
@@ -25,6 +25,7 @@ from synccron.store.etcd.queues import Order
 TEXTS = 8 * 1024 * 1024  # bytes of text that are kept, about
 _BESIDE = 300  # bytes that a text takes beside its own
 _READ = 4096  # texts that are kept as records
+LOST = Cursor(next=FOREVER, decided_until=0, history_from=0)  # for one that can't be read
 
 
 @lru_cache(maxsize=_READ)
@@ -123,12 +124,15 @@ class Roster:
         self.lost.discard(name)
         facts.cursor, facts.next = 0, 0
         if pair is not None:
-            found = _due_by(pair.value)
-            if found is None:
+            facts.cursor = pair.mod
+            try:
+                cursor = decode(Cursor, pair.value)
+            except (StoreDamaged, StoreNewer):
+                cursor = LOST
                 self.lost.add(name)
-            facts.cursor, (facts.next, retry_at) = pair.mod, found or (FOREVER, None)
-            if retry_at is not None:
-                self.retry_at[name] = retry_at
+            facts.next = cursor.next
+            if cursor.retry_at is not None:
+                self.retry_at[name] = cursor.retry_at
         self._after("cursor", name, facts, pair)
 
     def learn(self, kind: str, name: str, pair: Pair) -> None:
@@ -156,7 +160,7 @@ class Roster:
 
     def lacks(self, kind: str, name: str) -> bool:
         """Tell whether a text has to be read before it can be asked for."""
-        return bool(self._mark(kind, name)) and self._text(kind, name) is None
+        return bool(self.mark(kind, name)) and self._text(kind, name) is None
 
     def standing(self, name: str) -> tuple[Standing, int] | None:
         """Give how a schedule stands, and the mark of that; None: it is not known."""
@@ -167,15 +171,6 @@ class Roster:
         """Give a schedule's cursor; None: it is not known. Raises StoreDamaged, StoreNewer."""
         pair = self._text("cursor", name)
         return None if pair is None else replace(decode(Cursor, pair.value), mod=pair.mod)
-
-    def lose(self, name: str) -> Cursor:
-        """Note that a schedule's cursor can't be read; what stands for it."""
-        facts = self._before(name)
-        self.retry_at.pop(name, None)
-        self.lost.add(name)
-        facts.next = FOREVER
-        self._after("cursor", name, facts, self._text("cursor", name))
-        return Cursor(next=FOREVER, decided_until=0, history_from=0, mod=facts.cursor)
 
     def due(self) -> Iterator[tuple[Instant, str]]:
         """Give when the leader has to look at each that is not paused, the longest due first."""
@@ -189,14 +184,15 @@ class Roster:
         """Tell what the schedules need."""
         return frozenset(self._needs)
 
-    def _mark(self, kind: str, name: str) -> int:
+    def mark(self, kind: str, name: str) -> int:
+        """Give the mark of one of a schedule's two keys; 0: it is not there."""
         facts = self._facts.get(name)
         if facts is None:
             return 0
         return facts.standing if kind == "sched" else facts.cursor
 
     def _text(self, kind: str, name: str) -> Pair | None:
-        return self._texts.get(kind, name, self._mark(kind, name))
+        return self._texts.get(kind, name, self.mark(kind, name))
 
     def _before(self, name: str) -> _Facts:
         """Take a schedule out of the order; its facts, to be changed."""
@@ -232,17 +228,6 @@ class Roster:
 
 def _size(pair: Pair) -> int:
     return len(pair.value) + _BESIDE
-
-
-def _due_by(text: bytes) -> tuple[Instant, Instant | None] | None:
-    """Read a cursor's next slot, and when it is tried again; None: it can't be read."""
-    try:
-        cursor = document(text)
-        coming, retry_at = cursor["next"], cursor.get("retry_at")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-    sound = isinstance(coming, int) and isinstance(retry_at, (int, NoneType))
-    return (coming, retry_at) if sound else None
 
 
 def _told_by(text: bytes, name: str) -> tuple[str, bool, Instant | None]:

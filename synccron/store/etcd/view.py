@@ -25,7 +25,7 @@ from synccron.store.etcd.layout import (
     schedule_of,
 )
 from synccron.store.etcd.queues import Entry, Queues
-from synccron.store.etcd.roster import Roster
+from synccron.store.etcd.roster import LOST, Roster
 
 
 class View:
@@ -164,10 +164,6 @@ class View:
             kind, _, name = pair.key[len(self._root) :].decode().partition("/")
             self._roster.learn(kind, name, pair)
 
-    def lost(self, schedule_id: str) -> bool:
-        """Tell whether nobody knows where a schedule's cursor was: nothing of it is decided."""
-        return schedule_id in self._roster.lost
-
     def registered(self, schedule_id: str) -> bool:
         """Tell whether a schedule is registered."""
         return schedule_id in self._roster
@@ -179,14 +175,14 @@ class View:
     def schedule(self, schedule_id: str) -> Schedule | None:
         """Give a schedule; None: it is not known. One that lost its cursor can't be read."""
         found = self.definition(schedule_id)
-        if found is None or not self.registered(schedule_id):
+        if found is None:
             return None
         standing, mod = found
         try:
             cursor = self._roster.cursor(schedule_id)
         except (StoreDamaged, StoreNewer) as error:
             standing = replace(standing, definition=unreadable(schedule_id, error))
-            cursor = self._roster.lose(schedule_id)
+            cursor = replace(LOST, mod=self._roster.mark("cursor", schedule_id))
         if cursor is None:
             return None
         intended = [each.run_at for each in self.intentions(schedule_id)]
@@ -227,7 +223,8 @@ class View:
         return [each for _, each in sorted((at, name) for name, at in found.items())][:limit]
 
     def _tried_later(self, schedule_id: str, now: Instant) -> bool:
-        return self.lost(schedule_id) or self._roster.retry_at.get(schedule_id, 0) > now
+        lost = schedule_id in self._roster.lost  # what was written would look like its cursor
+        return lost or self._roster.retry_at.get(schedule_id, 0) > now
 
     def waiting(
         self,
