@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -56,20 +56,28 @@ def plain(store: EtcdStore, since: int, url: str) -> tuple[float, float]:
         for answer in etcd.pages(root, end_of(root), min_mod_revision=since + 1)
         for kv in answer.kvs
     ]
-    host, port = address(url).endpoints[0]
-    with bridge.load()[0].client(host=host, port=port) as client:
+
+    def rate(put: Callable[[list[tuple[bytes, bytes]]], object]) -> float:
         start = time.perf_counter()
         for n in range(0, len(rows), MOST_OPERATIONS):
-            puts = [client.transactions.put(*row) for row in rows[n : n + MOST_OPERATIONS]]
-            client.transaction(compare=[], success=puts, failure=[])
-        called = len(rows) / (time.perf_counter() - start)
-    start = time.perf_counter()
-    for n in range(0, len(rows), MOST_OPERATIONS):
+            put(rows[n : n + MOST_OPERATIONS])
+        return len(rows) / (time.perf_counter() - start)
+
+    def by_hand(piece: list[tuple[bytes, bytes]]) -> None:
         request = etcd.messages.TxnRequest()
-        for key, value in rows[n : n + MOST_OPERATIONS]:
+        for key, value in piece:
             request.success.add(request_put={"key": key, "value": value})
         etcd.txn(request)
-    return len(rows) / (time.perf_counter() - start), called
+
+    host, port = address(url).endpoints[0]
+    with bridge.load()[0].client(host=host, port=port) as client:
+
+        def by_call(piece: list[tuple[bytes, bytes]]) -> None:
+            puts = [client.transactions.put(*row) for row in piece]
+            client.transaction(compare=[], success=puts, failure=[])
+
+        called = rate(by_call)
+    return rate(by_hand), called
 
 
 def verbs(url: str, count: int) -> dict[str, float]:
